@@ -116,6 +116,10 @@ class Metric(ABC):
     def __init__(self, settings: MetricSettings) -> None:
         self.settings = settings
 
+    def outcomes(self, object_name: ObjectName, frame: Frame) -> int:
+        """How many outcomes the frame knows; a model is refitted when they grow. 0 for what learns from none."""
+        return 0
+
     @abstractmethod
     def fit(self, object_name: ObjectName, frame: Frame) -> Model:
         """Learn from all that the frame knows. Never fails for lack of data: then the model says so."""

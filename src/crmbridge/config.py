@@ -1,0 +1,244 @@
+"""`crmbridge.toml` and the environment become `Settings`; every mistake names its place and the remedy.
+
+The environment overrides the file: `CRMBRIDGE_STORE__LEDGER`, `CRMBRIDGE_CONNECTIONS__ACME__API_BUDGET`.
+Secrets never stand in the file (see `crmbridge.secrets`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from crmbridge.connectors.base import Connector
+from crmbridge.errors import SettingsError
+from crmbridge.metrics.base import MetricSettings
+from crmbridge.model.fields import CATALOGUE, CORE
+from crmbridge.plugins import Plugins
+from crmbridge.secrets import variable
+from crmbridge.writeback.plan import GuardSettings
+
+FILE_NAME: Final = "crmbridge.toml"
+FILE_VARIABLE: Final = "CRMBRIDGE_CONFIG"
+_CONNECTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_SECRET_NAME: Final = re.compile(r"(^|_)(secret|token|password|api_key|apikey|passphrase)$")
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone such as 'Europe/Berlin'") from error
+    return name
+
+
+def _keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    for key in keys:
+        if key not in CATALOGUE:
+            raise ValueError(f"{key!r} is not one of {', '.join(CATALOGUE)}")
+    return keys
+
+
+class StoreSettings(BaseModel):
+    """`[store]`: where the ledger and the lake are. A relative path counts from the settings file's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    ledger: str = "sqlite:///crmbridge.db"
+    lake: Path = Path("lake")
+
+
+class ConnectionSettings(BaseModel):
+    """`[connections.NAME]`: what every connection has. The connector's own settings are the extra keys."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    connector: str
+    schedule: str | None = None
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    api_budget: float = Field(default=0.25, gt=0, le=1)
+    approval: Literal["manual", "auto"] = "manual"
+    fields: Annotated[tuple[str, ...], AfterValidator(_keys)] = CORE
+    metrics: MetricSettings = MetricSettings()
+    guards: GuardSettings = GuardSettings()
+
+
+class _File(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="CRMBRIDGE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+    store: StoreSettings = StoreSettings()
+    connections: dict[str, ConnectionSettings] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+class Connection(BaseModel):
+    """One connection, ready to use: its common settings and its connector's own."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    name: str
+    settings: ConnectionSettings
+    connector: type[Connector]
+    options: BaseModel
+    secret_files: Mapping[str, Path]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.settings.timezone)
+
+
+class Settings:
+    """The settings of one installation. `base` is the folder relative paths count from."""
+
+    def __init__(self, file: _File, path: Path) -> None:
+        self.path = path
+        self.base = path.parent
+        self._file = file
+
+    @property
+    def ledger_url(self) -> str:
+        url = self._file.store.ledger
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(prefix + "/"):
+            return prefix + str(self.base / url.removeprefix(prefix))
+        return url
+
+    @property
+    def lake(self) -> Path:
+        return self.base / self._file.store.lake
+
+    @property
+    def names(self) -> list[str]:
+        """The connections there are."""
+        return list(self._file.connections)
+
+    def connection(self, name: str, plugins: Plugins) -> Connection:
+        """One connection, with its connector's settings checked. Raises SettingsError."""
+        settings = self._file.connections.get(name)
+        if settings is None:
+            raise SettingsError(
+                f"{self.path.name} has no [connections.{name}].",
+                remedy=_did_you_mean(name, self.names) or f"There are: {', '.join(self.names) or 'none'}.",
+            )
+        connector = plugins.connector(settings.connector)
+        extra = dict(settings.model_extra or {})
+        secret_files = {}
+        for secret in connector.secrets:
+            if f"{secret}_file" in extra and f"{secret}_file" not in connector.Options.model_fields:
+                secret_files[secret] = self.base / str(extra.pop(f"{secret}_file"))
+        try:
+            options = connector.Options.model_validate(extra)
+        except ValidationError as error:
+            known = [*connector.Options.model_fields, *ConnectionSettings.model_fields]
+            raise _explain(error, self.path, f"connections.{name}", known) from error
+        return Connection(
+            name=name,
+            settings=settings,
+            connector=connector,
+            options=_resolved(options, self.base),
+            secret_files=secret_files,
+        )
+
+
+def find(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The settings file: `path`, or CRMBRIDGE_CONFIG, or crmbridge.toml in the current folder."""
+    chosen = path or Path(environment.get(FILE_VARIABLE) or FILE_NAME)
+    if not chosen.is_file():
+        raise SettingsError(
+            f"there is no settings file {chosen}.",
+            remedy=f"Run `crmbridge init`, or name one with --config or {FILE_VARIABLE}.",
+        )
+    return chosen.resolve()
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file. Raises SettingsError."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}.") from error
+    connections = raw.get("connections")
+    for name, table in (connections if isinstance(connections, dict) else {}).items():
+        _check_name(name, connections, path)
+        _refuse_secrets(name, table, path)
+    try:
+        return Settings(_File(**raw), path)
+    except ValidationError as error:
+        raise _explain(error, path, "", _File.model_fields) from error
+
+
+def _check_name(name: str, others: Iterable[str], path: Path) -> None:
+    if not _CONNECTION_NAME.fullmatch(name):
+        raise SettingsError(
+            f"{path.name}: {name!r} can't be a connection's name.",
+            remedy="Use a letter, then letters, digits, - and _.",
+        )
+    clash = [other for other in others if other != name and variable(other, "x") == variable(name, "x")]
+    if clash:
+        raise SettingsError(
+            f"{path.name}: the connections {name} and {clash[0]} would share their secrets' variables.",
+            remedy="Rename one of them.",
+        )
+
+
+def _refuse_secrets(connection: str, table: Any, path: Path) -> None:
+    for key in table if isinstance(table, dict) else ():
+        if _SECRET_NAME.search(key) and isinstance(table[key], str):
+            raise SettingsError(
+                f"{path.name}: [connections.{connection}] {key} is a secret, and secrets never stand in the file.",
+                remedy=f"Take it out and set {variable(connection, key)} in the environment, or run "
+                f"`crmbridge secret set {connection} {key}`, or give {key}_file = a file of mode 600. "
+                "If the file was shared, change the secret at the CRM as well.",
+            )
+
+
+def _resolved(options: BaseModel, base: Path) -> BaseModel:
+    paths = {
+        name: base / value
+        for name in type(options).model_fields
+        if isinstance(value := getattr(options, name), Path)
+    }
+    return options.model_copy(update=paths) if paths else options
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {close[0]}?" if close else None
+
+
+def _explain(error: ValidationError, path: Path, where: str, known: Iterable[str]) -> SettingsError:
+    """One clear sentence for the first mistake; the number of further ones is said."""
+    mistakes = error.errors()
+    first = mistakes[0]
+    place = [part for part in [where, *map(str, first["loc"][:-1])] if part]
+    key = str(first["loc"][-1]) if first["loc"] else ""
+    table = f"[{'.'.join(place)}] " if place else ""
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        what = f"{path.name}: {table}{key} is not a setting."
+        remedy = _did_you_mean(key, known) or "Take it out, or see the settings in docs/settings.md."
+    elif first["type"] == "missing":
+        what, remedy = f"{path.name}: {table}{key} is missing.", "Add it; see docs/settings.md."
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        what, remedy = f"{path.name}: {table}{key}: {message}.", "Correct it; see docs/settings.md."
+    if len(mistakes) > 1:
+        remedy += f" ({len(mistakes) - 1} more after this one.)"
+    return SettingsError(what, remedy=remedy)

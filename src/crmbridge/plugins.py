@@ -1,0 +1,132 @@
+"""The plugin manager. The built-ins register through the same hooks as everybody; a broken plugin is named."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+import pluggy
+
+from crmbridge import hookspecs
+from crmbridge.connectors.base import Connector
+from crmbridge.errors import SettingsError
+from crmbridge.hookspecs import PROJECT, hookimpl
+from crmbridge.metrics.base import Metric
+from crmbridge.writeback.base import Writer
+
+Kind = TypeVar("Kind", Connector, Writer, Metric)
+
+
+class _Files:
+    """The built-in plugin for exported files."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.files import FilesConnector
+
+        return [FilesConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.files import FilesWriter
+
+        return [FilesWriter]
+
+
+class _Metrics:
+    """The built-in plugin with crmbridge's own metrics."""
+
+    @hookimpl
+    def crmbridge_metrics(self) -> Sequence[type[Metric]]:
+        from crmbridge.metrics.efficiency import EfficiencyMetric
+        from crmbridge.metrics.need import NeedMetric
+        from crmbridge.metrics.pipeline import PipelineMetric
+
+        return [NeedMetric, EfficiencyMetric, PipelineMetric]
+
+
+BUILT_IN = {"files": _Files, "metrics": _Metrics}
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """One plugin: where it comes from, what it brings, and its error where it failed."""
+
+    name: str
+    source: str
+    connectors: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Plugins:
+    """Everything that is installed. Built once per process by `Plugins.load()`."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self.infos: list[PluginInfo] = []
+        self.connectors: dict[str, type[Connector]] = {}
+        self.writers: dict[str, type[Writer]] = {}
+        self.metrics: dict[str, type[Metric]] = {}
+
+    @classmethod
+    def load(cls, found: Iterable[EntryPoint] | None = None) -> Plugins:
+        """Load the built-ins, then every distribution's entry points of group `crmbridge`."""
+        plugins = cls()
+        for name, built_in in BUILT_IN.items():
+            plugins.add(name, built_in(), source="built in")
+        for point in entry_points(group=PROJECT) if found is None else found:
+            source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            try:
+                plugin = point.load()
+            except Exception as error:  # noqa: BLE001 - a stranger's import may fail in any way; it is reported
+                plugins.infos.append(PluginInfo(point.name, source, error=f"can't be loaded: {error!r}"))
+                continue
+            plugins.add(point.name, plugin, source=source)
+        return plugins
+
+    def add(self, name: str, plugin: Any, *, source: str) -> None:
+        """Register one plugin. What it brings is taken whole, or not at all, with the reason in `infos`."""
+        plugin = plugin() if inspect.isclass(plugin) else plugin
+        try:
+            self._manager.register(plugin, name)
+            connectors = self._ask(plugin, "crmbridge_connectors", Connector, self.connectors)
+            writers = self._ask(plugin, "crmbridge_writers", Writer, self.writers)
+            metrics = self._ask(plugin, "crmbridge_metrics", Metric, self.metrics)
+        except Exception as error:  # noqa: BLE001 - a stranger's hook may fail in any way; it is reported
+            self.infos.append(PluginInfo(name, source, error=str(error) or repr(error)))
+            return
+        self.connectors |= connectors
+        self.writers |= writers
+        self.metrics |= metrics
+        self.infos.append(PluginInfo(name, source, tuple(connectors), tuple(writers), tuple(metrics)))
+
+    def _ask(self, plugin: Any, hook: str, base: type[Kind], known: dict[str, type[Kind]]) -> dict[str, type[Kind]]:
+        others = [other for _, other in self._manager.list_name_plugin() if other is not plugin]
+        answers = self._manager.subset_hook_caller(hook, remove_plugins=others)()
+        classes: dict[str, type[Kind]] = {}
+        for found in (found for answer in answers for found in answer):
+            if not (inspect.isclass(found) and issubclass(found, base)):
+                raise TypeError(f"{hook} returned {found!r}, which is not a subclass of {base.__name__}")
+            if inspect.isabstract(found):
+                missing = ", ".join(sorted(found.__abstractmethods__))
+                raise TypeError(f"{found.__name__} lacks {missing}")
+            if found.name in known or found.name in classes:
+                raise ValueError(f"{base.__name__.lower()} {found.name!r} is already there")
+            classes[found.name] = found
+        return classes
+
+    def connector(self, name: str) -> type[Connector]:
+        """The connector of this name. Raises SettingsError that lists what there is, and what failed to load."""
+        if name in self.connectors:
+            return self.connectors[name]
+        failed = "; ".join(f"{info.name}: {info.error}" for info in self.infos if info.error)
+        raise SettingsError(
+            f"there is no connector {name!r}; installed are {', '.join(sorted(self.connectors))}.",
+            remedy=f"Failed to load: {failed}." if failed else "Install the plugin that brings it.",
+        )

@@ -1,0 +1,158 @@
+"""Where secrets come from: the environment, a file of mode 600, the ledger's encrypted store, the keyring."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import keyring
+import keyring.errors
+from cryptography.fernet import Fernet, InvalidToken
+from keyring.backend import KeyringBackend
+from pydantic import SecretStr
+
+from crmbridge.errors import SettingsError
+from crmbridge.store.ledger import Ledger
+
+KEY_VARIABLE = "CRMBRIDGE_KEY"
+SERVICE = "crmbridge"
+
+
+def variable(connection: str, name: str) -> str:
+    """`CRMBRIDGE_ACME_CLIENT_SECRET` for connection `acme` and secret `client_secret`."""
+    return f"CRMBRIDGE_{connection}_{name}".upper().replace("-", "_")
+
+
+class Secrets:
+    """The secrets of one connection. `files` maps a secret's name to the file that holds it."""
+
+    def __init__(
+        self,
+        connection: str,
+        *,
+        files: Mapping[str, Path],
+        ledger: Ledger | None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.connection = connection
+        self._files = files
+        self._ledger = ledger
+        self._environment = environment
+
+    def get(self, name: str) -> SecretStr:
+        """The secret. Raises SettingsError that names every way to give it."""
+        value = (
+            self._environment.get(variable(self.connection, name))
+            or self._from_file(name)
+            or self._from_ledger(name)
+            or self._from_keyring(f"{self.connection}/{name}")
+        )
+        if value:
+            return SecretStr(value)
+        raise SettingsError(
+            f"the secret {name} is not set.",
+            connection=self.connection,
+            remedy=f"Set {variable(self.connection, name)} in the environment, or run "
+            f"`crmbridge secret set {self.connection} {name}`, or name a file of mode 600 as {name}_file.",
+        )
+
+    def set(self, name: str, value: SecretStr, *, store: Literal["keyring", "ledger"]) -> None:
+        """Keep a secret in the keyring, or encrypted in the ledger."""
+        if store == "keyring":
+            _safe_keyring().set_password(SERVICE, f"{self.connection}/{name}", value.get_secret_value())
+        elif self._ledger is not None:
+            self._ledger.set_secret(
+                self.connection, name, self._cipher().encrypt(value.get_secret_value().encode())
+            )
+
+    def _from_file(self, name: str) -> str | None:
+        path = self._files.get(name)
+        if path is None:
+            return None
+        try:
+            mode = path.stat().st_mode
+            text = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(
+                f"{name}_file {path} can't be read: {error.strerror}.", connection=self.connection
+            ) from error
+        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsError(
+                f"{name}_file {path} can be read by others.",
+                connection=self.connection,
+                remedy=f"Run `chmod 600 {path}`.",
+            )
+        return text
+
+    def _from_ledger(self, name: str) -> str | None:
+        stored = self._ledger.secret(self.connection, name) if self._ledger else None
+        if stored is None:
+            return None
+        try:
+            return self._cipher().decrypt(stored).decode()
+        except InvalidToken as error:
+            raise SettingsError(
+                f"the stored secret {name} can't be decrypted with the present key.",
+                connection=self.connection,
+                remedy=f"Put back the key it was stored with as {KEY_VARIABLE}, or set the secret again.",
+            ) from error
+
+    def _cipher(self) -> Fernet:
+        key = self._environment.get(KEY_VARIABLE) or self._from_keyring("key")
+        if not key:
+            raise SettingsError(
+                "the ledger's encrypted store has no key.",
+                connection=self.connection,
+                remedy=f"Make one with `crmbridge secret new-key` and give it as {KEY_VARIABLE} or keep it in the keyring.",
+            )
+        try:
+            return Fernet(key)
+        except ValueError as error:
+            raise SettingsError(
+                f"{KEY_VARIABLE} is not a key made by `crmbridge secret new-key`.", connection=self.connection
+            ) from error
+
+    def _from_keyring(self, name: str) -> str | None:
+        try:
+            backend = _safe_keyring()
+        except SettingsError:
+            # Nothing safe to look into; `get` says what the ways are.
+            return None
+        try:
+            return backend.get_password(SERVICE, name)
+        except keyring.errors.KeyringError as error:
+            raise SettingsError(
+                f"the keyring {backend.name} can't be read: {error}.", connection=self.connection
+            ) from error
+
+
+def new_key() -> str:
+    """A fresh key for the ledger's encrypted store."""
+    return Fernet.generate_key().decode()
+
+
+def _is_plaintext(backend: KeyringBackend) -> bool:
+    kind = type(backend)
+    if kind.__module__.startswith("keyring.backends.null"):
+        return True
+    return kind.__module__.startswith("keyrings.alt") and "Encrypted" not in kind.__name__
+
+
+def _safe_keyring() -> KeyringBackend:
+    """The machine's keyring; back ends that keep plain text are refused, also inside a chain."""
+    backend = keyring.get_keyring()
+    for part in getattr(backend, "backends", [backend]):
+        if _is_plaintext(part):
+            raise SettingsError(
+                f"the keyring back end {type(part).__module__}.{type(part).__name__} keeps secrets as plain text.",
+                remedy="Remove it, or use the environment, a file of mode 600 or the ledger's encrypted store.",
+            )
+    if backend.priority <= 0:
+        raise SettingsError(
+            "this machine has no keyring.",
+            remedy="Use the environment, a file of mode 600 or the ledger's encrypted store.",
+        )
+    return backend

@@ -1,0 +1,1 @@
+"""One run of a connection: pull, score, plan, apply, verify."""

@@ -1,0 +1,142 @@
+"""Pull: pages become versions in the lake, each part registered with its cursor in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.connectors.base import Cursor, Page, SetAside
+from crmbridge.errors import GuardError
+from crmbridge.model.columns import to_table
+from crmbridge.model.fields import FieldValue, result_schema
+from crmbridge.model.records import ObjectName
+from crmbridge.store.ledger import SetAsideRow
+from crmbridge.sync.session import Session
+
+PART_ROWS: Final = 50_000
+"""Pages are gathered to parts of about this many rows, so that the lake's files stay few."""
+SHRUNK_SHARE: Final = 0.5
+
+
+@dataclass
+class _Gathered:
+    """Pages not stored yet, of one object."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    held: dict[str, Mapping[str, FieldValue]] = field(default_factory=dict)
+    cursor: Cursor | None = None
+
+    def add(self, page: Page) -> pa.Table:
+        records = page.records
+        table = records if isinstance(records, pa.Table) else to_table(page.object, records)
+        if table.num_rows:
+            self.tables.append(table)
+        self.deleted += page.deleted
+        self.set_aside += page.set_aside
+        self.held |= page.held
+        self.cursor = page.cursor
+        return table
+
+    @property
+    def rows(self) -> int:
+        return sum(table.num_rows for table in self.tables) + len(self.deleted)
+
+
+def pull(session: Session, run: int, *, seen_at: datetime, full: bool = False, accept_shrunk: bool = False) -> dict[str, str]:
+    """Pull every object of the connection into the lake; returns the guards that tripped, with their sentences.
+
+    Raises GuardError before anything is read where the CRM is not the one the connection was made for.
+    """
+    session.lake.clean(session.name)
+    org = session.connector.org()
+    known = session.ledger.bind_org(session.name, org.id, org.label)
+    if known is not None:
+        raise GuardError(
+            f"guard wrong_org: this is {org.label} ({org.id}), but the connection was made for {known}.",
+            connection=session.name,
+            remedy="Correct the settings, or give the other CRM a connection of its own name.",
+        )
+    guards: dict[str, str] = {}
+    for object_name in session.connector.objects():
+        sentence = _pull_object(session, run, object_name, seen_at=seen_at, full=full, accept_shrunk=accept_shrunk)
+        if sentence:
+            guards.setdefault("shrunk", sentence)
+    return guards
+
+
+def _pull_object(
+    session: Session, run: int, object_name: ObjectName, *, seen_at: datetime, full: bool, accept_shrunk: bool
+) -> str | None:
+    cursor = None if full else session.ledger.cursor(session.name, object_name)
+    gathered, seen, total = _Gathered(), [], 0
+    complete = False
+    for page in session.connector.pull(object_name, cursor):
+        table = gathered.add(page)
+        seen.append(pa.chunked_array([table["id"].combine_chunks()], pa.string()))
+        seen.append(pa.chunked_array([[row.id for row in page.set_aside if row.id]], pa.string()))
+        total += table.num_rows
+        complete = page.complete
+        session.progress(f"pull {object_name}", total, None)
+        if gathered.rows >= PART_ROWS and not complete:
+            _store(session, run, object_name, gathered, seen_at=seen_at)
+            gathered = _Gathered()
+    if complete:
+        gone = _gone(session, object_name, seen)
+        live = session.lake.live_count(session.name, object_name)
+        if live and live - len(gone) < SHRUNK_SHARE * live and not accept_shrunk:
+            # What was read is kept; what seems gone is not believed, and the cursor stays, so that the next
+            # run looks again.
+            gathered.cursor = None
+            _store(session, run, object_name, gathered, seen_at=seen_at)
+            return (
+                f"a read that should see every {object_name} found {live - len(gone):,} of the {live:,} known; "
+                "the others were not taken for deleted"
+            )
+        gathered.deleted += gone.to_pylist()
+    if gathered.tables or gathered.cursor is not None or gathered.set_aside:
+        _store(session, run, object_name, gathered, seen_at=seen_at)
+    return None
+
+
+def _gone(session: Session, object_name: ObjectName, seen: list[pa.ChunkedArray]) -> pa.Array:
+    live = session.lake.live_ids(session.name, object_name)
+    present = pa.chunked_array([chunk for part in seen for chunk in part.chunks], pa.string())
+    return live.filter(pc.invert(pc.is_in(live, value_set=present.combine_chunks())))
+
+
+def _store(session: Session, run: int, object_name: ObjectName, gathered: _Gathered, *, seen_at: datetime) -> None:
+    if gathered.held:
+        session.lake.append(
+            session.name,
+            f"held/{object_name}",
+            held_table(object_name, gathered.held, session.connection.settings.fields),
+            run=run,
+            seen_at=seen_at,
+        )
+    tables = gathered.tables or [to_table(object_name, [])]
+    session.lake.append(
+        session.name,
+        object_name,
+        pa.concat_tables(tables, promote_options="default"),
+        run=run,
+        seen_at=seen_at,
+        cursor=gathered.cursor,
+        deleted=gathered.deleted,
+        set_aside=[SetAsideRow(**asdict(row)) for row in gathered.set_aside],
+    )
+
+
+def held_table(
+    object_name: ObjectName, held: Mapping[str, Mapping[str, FieldValue]], keys: tuple[str, ...]
+) -> pa.Table:
+    """Values of our fields by record as a table of `result_schema`."""
+    own = result_schema(object_name, keys)
+    columns = {name: [values.get(name) for values in held.values()] for name in own.names[1:]}
+    return pa.table({"id": list(held), **columns}, schema=own)

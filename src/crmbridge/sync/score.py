@@ -1,0 +1,144 @@
+"""Score: metrics are fitted where it is time, and their results become versions in the lake.
+
+A metric's results for an object are the lake's `result/<metric>/<object>`; its tables about the organisation as a
+whole are `table/<metric>/<object>/<name>`, with the row's number as id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.metrics.base import Frame, Metric
+from crmbridge.model.records import ObjectName
+from crmbridge.model.results import Model, Results
+from crmbridge.store.ledger import StoredModel
+from crmbridge.sync.session import NEW_OUTCOMES, REFIT_AFTER, Session
+
+TREND_DAYS: Final = 30
+TREND_POINTS: Final = 5.0
+"""A score that moved by this many points in that many days is rising or falling."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one metric said about one object: the results and the model they come from."""
+
+    metric: str
+    object: ObjectName
+    model: Model
+    results: Results
+
+
+def score(session: Session, run: int, *, moment: datetime) -> list[Scored]:
+    """Apply every metric to every object that has records; fit first where it is time."""
+    frame = session.frame(moment)
+    present = session.present()
+    scored = []
+    for metric in session.metrics:
+        if not any(name in present for name in metric.needs):
+            continue
+        for object_name in metric.objects:
+            if object_name not in present:
+                continue
+            session.progress(f"score {object_name}", 0, present[object_name])
+            model = _model(session, run, metric, object_name, frame)
+            results = metric.apply(object_name, frame, model)
+            results = _with_trend(session, metric.name, results, moment)
+            _store(session, run, metric.name, results, moment)
+            session.progress(f"score {object_name}", results.values.num_rows, results.values.num_rows)
+            scored.append(Scored(metric.name, object_name, model, results))
+    return scored
+
+
+def result_object(metric: str, object_name: str) -> str:
+    """The lake's name for a metric's results."""
+    return f"result/{metric}/{object_name}"
+
+
+def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, frame: Frame) -> Model:
+    published = session.ledger.published(session.name, metric.name, object_name)
+    outcomes = metric.outcomes(object_name, frame)
+    settings = metric.settings.model_dump(mode="json")
+    if published and not _is_due(published, outcomes, settings, frame.moment):
+        return published.model
+    fitted = metric.fit(object_name, frame)
+    stamp = {"moment": frame.moment.isoformat(), "outcomes": outcomes, "settings": settings}
+    model = fitted.model_copy(update={"card": {**fitted.card, "fitted": stamp}})
+    session.ledger.store_model(run, session.name, model, "published")
+    session.log("model fitted", metric=metric.name, object=object_name, model=model.name, outcomes=outcomes)
+    return model
+
+
+def _is_due(published: StoredModel, outcomes: int, settings: object, moment: datetime) -> bool:
+    stamp = published.model.card.get("fitted")
+    if not isinstance(stamp, dict) or stamp["settings"] != settings:
+        return True
+    fitted_at = datetime.fromisoformat(str(stamp["moment"]))
+    before = int(str(stamp["outcomes"]))
+    return abs(moment - fitted_at) >= REFIT_AFTER or outcomes > before * (1 + NEW_OUTCOMES)
+
+
+def _with_trend(session: Session, metric: str, results: Results, moment: datetime) -> Results:
+    """Fill `score_trend` from the score of a month ago, where the metric has one."""
+    if "score_trend" not in results.values.column_names:
+        return results
+    then = moment - timedelta(days=TREND_DAYS)
+    batches = list(
+        session.lake.scan(session.name, result_object(metric, results.object), ["id", "score"], at=then)
+    )
+    values = results.values
+    now = values["score"].combine_chunks().to_numpy(zero_copy_only=False)
+    before = np.full(len(now), np.nan)
+    if batches:
+        past = pa.Table.from_batches(batches)
+        position = pc.index_in(values["id"].combine_chunks(), value_set=past["id"].combine_chunks())
+        found = position.is_valid().to_numpy(zero_copy_only=False)
+        scores = past["score"].combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False)
+        before[found] = scores[position.drop_null().to_numpy()]
+    moved = now - before
+    words = np.where(
+        np.isnan(moved),
+        "new",
+        np.where(moved >= TREND_POINTS, "rising", np.where(moved <= -TREND_POINTS, "falling", "steady")),
+    )
+    trend = pa.array(words, pa.string(), mask=np.isnan(now))
+    at = values.column_names.index("score_trend")
+    return Results(
+        results.object, values.set_column(at, "score_trend", trend), results.details, results.tables
+    )
+
+
+def _store(session: Session, run: int, metric: str, results: Results, moment: datetime) -> None:
+    table = results.values
+    if results.details is not None:
+        for name in results.details.column_names:
+            if name not in table.column_names:
+                table = table.append_column(name, results.details[name])
+    _replace(session, run, result_object(metric, results.object), table, moment)
+    for name, rows in results.tables.items():
+        numbered = rows.add_column(0, "id", pa.array([str(row) for row in range(rows.num_rows)], pa.string()))
+        _replace(session, run, f"table/{metric}/{results.object}/{name}", numbered, moment)
+
+
+def _replace(session: Session, run: int, name: str, table: pa.Table, moment: datetime) -> None:
+    """Make the table all there is of this name as of the moment: other ids are gone."""
+    live = session.lake.live_ids(session.name, name)
+    gone = live.filter(pc.invert(pc.is_in(live, value_set=table["id"].combine_chunks())))
+    pieces = list(_slices(table)) or [table]
+    for number, piece in enumerate(pieces):
+        last = number == len(pieces) - 1
+        session.lake.append(
+            session.name, name, piece, run=run, seen_at=moment, deleted=gone.to_pylist() if last else ()
+        )
+
+
+def _slices(table: pa.Table, rows: int = 250_000) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, rows):
+        yield table.slice(start, rows)

@@ -1,0 +1,66 @@
+"""Everything one connection's run needs, opened once and closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from crmbridge.config import Connection
+from crmbridge.connectors.base import Connector, Context
+from crmbridge.metrics.base import Frame, Metric
+from crmbridge.model.records import OBJECTS, ObjectName
+from crmbridge.store.lake import Lake
+from crmbridge.store.ledger import Ledger
+from crmbridge.writeback.base import Writer
+
+REFIT_AFTER: Final = timedelta(days=7)
+NEW_OUTCOMES: Final = 0.1
+"""Models are refitted weekly, or after this share of new outcomes."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One connection, open. `progress(step, done, total)` is told how far it is; total may be None."""
+
+    connection: Connection
+    context: Context
+    connector: Connector
+    writer: Writer | None
+    metrics: Sequence[Metric]
+    ledger: Ledger
+    lake: Lake
+    progress: Callable[[str, int, int | None], None] = field(default=lambda step, done, total: None)
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self.context.zone
+
+    @property
+    def log(self) -> Callable[..., None]:
+        return self.context.log
+
+    def now(self) -> datetime:
+        return self.context.clock()
+
+    def frame(self, moment: datetime) -> Frame:
+        """The connection's records as of a moment, read from the lake."""
+        return Frame(
+            moment=moment,
+            zone=self.zone,
+            scan=partial(self.lake.scan, self.name, at=moment),
+            versions=partial(self.lake.versions, self.name, at=moment),
+            attribute_names=partial(self.lake.attribute_names, self.name),
+        )
+
+    def present(self) -> Mapping[ObjectName, int]:
+        """The model's objects that have live records, with their number."""
+        counts = {name: self.lake.live_count(self.name, name) for name in OBJECTS}
+        return {name: number for name, number in counts.items() if number}
