@@ -1,0 +1,63 @@
+"""The ledger: what ran, what was planned, what was written, record by record. SQLite (WAL) or PostgreSQL.
+
+One module per noun; `Ledger` is all of them on one database.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from crmbridge.store.ledger import tables
+from crmbridge.store.ledger.leases import Leases
+from crmbridge.store.ledger.models import Models, ModelStatus, StoredModel
+from crmbridge.store.ledger.parts import Part, Parts, SetAsideRow
+from crmbridge.store.ledger.plans import Counts, Plan, PlanKind, PlanRow, Plans, PlanStatus, RowState
+from crmbridge.store.ledger.runs import Run, RunKind, Runs, RunStatus
+from crmbridge.store.ledger.secrets import Secrets
+
+__all__ = [
+    "Counts",
+    "Ledger",
+    "ModelStatus",
+    "Part",
+    "Plan",
+    "PlanKind",
+    "PlanRow",
+    "PlanStatus",
+    "RowState",
+    "Run",
+    "RunKind",
+    "RunStatus",
+    "SetAsideRow",
+    "StoredModel",
+]
+
+
+class Ledger(Leases, Runs, Parts, Plans, Models, Secrets):
+    """An open ledger. `Ledger.open(url, clock=...)` opens one; it may be used by several threads."""
+
+    def forget(self, connection: str, object_name: str, id: str) -> int:
+        """Erase one record's id and values from plans and from what was set aside; returns the rows changed.
+
+        Rows and their states stay, so that counts do. A row that was still to be written is rejected instead,
+        with the code `forgotten`.
+        """
+        plans, rows, runs, aside = tables.plans, tables.plan_rows, tables.runs, tables.set_aside
+        ours = sa.select(plans.c.id).where(plans.c.connection == connection)
+        which = sa.and_(rows.c.plan.in_(ours), rows.c.object == object_name, rows.c.id == id)
+        its_runs = sa.select(runs.c.id).where(runs.c.connection == connection)
+        with self._write() as db:
+            db.execute(
+                sa.update(rows)
+                .where(which, rows.c.state == "pending")
+                .values(state="rejected", code="forgotten", in_flight=False)
+            )
+            planned = db.execute(
+                sa.update(rows).where(which).values(id="", before={}, after={}, reason="", message=None)
+            )
+            kept = db.execute(
+                sa.update(aside)
+                .where(aside.c.run.in_(its_runs), aside.c.object == object_name, aside.c.record_id == id)
+                .values(record_id=None, raw=None, place="forgotten", reason="forgotten")
+            )
+            return planned.rowcount + kept.rowcount

@@ -1,0 +1,126 @@
+"""Runs, and which CRM a connection was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from pydantic import JsonValue
+
+from crmbridge.errors import NotFoundError
+from crmbridge.store.ledger import tables
+from crmbridge.store.ledger.database import Database, insert_new
+
+RunKind = Literal["pull", "score", "plan", "apply", "verify", "undo", "sync"]
+RunStatus = Literal["running", "done", "partly", "failed", "stopped", "awaiting_approval", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `summary` is what `sync --json` prints beyond these (counts per object and so on)."""
+
+    id: int
+    connection: str
+    kind: RunKind
+    moment: datetime
+    started_at: datetime
+    finished_at: datetime | None
+    status: RunStatus
+    attempts: int
+    summary: Mapping[str, JsonValue]
+    error: str | None
+
+
+class Runs(Database):
+    """The ledger's record of what ran."""
+
+    def bind_org(self, connection: str, org_id: str, label: str) -> str | None:
+        """Remember the connection's CRM the first time; later the id remembered if it differs, else None."""
+        orgs = tables.orgs
+        with self._write() as db:
+            values = {"connection": connection, "org_id": org_id, "label": label, "bound_at": self.clock()}
+            db.execute(insert_new(db, orgs).values(**values).on_conflict_do_nothing())
+            stored = db.execute(sa.select(orgs.c.org_id).where(orgs.c.connection == connection)).scalar_one()
+        return None if stored == org_id else str(stored)
+
+    def start_run(self, connection: str, kind: RunKind, moment: datetime, resume: bool = True) -> Run:
+        """Begin a run, or take the unfinished one of the same kind and moment up again.
+
+        The caller holds the connection's lease, so whatever else still calls itself running has been cut off:
+        it becomes `interrupted`, unless its approved plan waits to be finished.
+        """
+        runs = tables.runs
+        now = self.clock()
+        with self._write() as db:
+            self._fence(db, connection)
+            unfinished = db.execute(
+                sa.select(runs)
+                .where(runs.c.connection == connection, runs.c.status == "running")
+                .order_by(runs.c.id.desc())
+            ).all()
+            taken_up: int | None = None
+            for row in unfinished:
+                if resume and taken_up is None and row.kind == kind and row.moment == moment:
+                    taken_up = row.id
+                    change: dict[str, Any] = {"attempts": row.attempts + 1}
+                elif _writes_remain(db, row.id):
+                    continue
+                else:
+                    change = {"status": "interrupted", "finished_at": now}
+                db.execute(sa.update(runs).where(runs.c.id == row.id).values(**change))
+            if taken_up is None:
+                new = sa.insert(runs).values(
+                    connection=connection,
+                    kind=kind,
+                    moment=moment,
+                    started_at=now,
+                    status="running",
+                    attempts=1,
+                    summary={},
+                )
+                taken_up = int(db.execute(new.returning(runs.c.id)).scalar_one())
+            return _run(db, taken_up)
+
+    def finish_run(
+        self, run_id: int, status: RunStatus, summary: Mapping[str, JsonValue], error: str | None = None
+    ) -> Run:
+        """Write a run's end. Raises NotFoundError."""
+        runs = tables.runs
+        with self._write() as db:
+            self._fence(db, _run(db, run_id).connection)
+            db.execute(
+                sa.update(runs)
+                .where(runs.c.id == run_id)
+                .values(status=status, summary=dict(summary), error=error, finished_at=self.clock())
+            )
+            return _run(db, run_id)
+
+    def run(self, run_id: int) -> Run:
+        """The run of this id. Raises NotFoundError."""
+        with self._read() as db:
+            return _run(db, run_id)
+
+    def runs(self, connection: str | None = None, limit: int = 50) -> list[Run]:
+        """The last runs, of one connection or of all, newest first."""
+        query = sa.select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
+        if connection is not None:
+            query = query.where(tables.runs.c.connection == connection)
+        with self._read() as db:
+            return [Run(**row) for row in db.execute(query).mappings()]
+
+
+def _run(db: sa.Connection, run_id: int) -> Run:
+    row = db.execute(sa.select(tables.runs).where(tables.runs.c.id == run_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"There is no run {run_id}.", remedy="`crmbridge runs` lists the runs there are.")
+    return Run(**row)
+
+
+def _writes_remain(db: sa.Connection, run_id: int) -> bool:
+    plans, rows = tables.plans, tables.plan_rows
+    pending = sa.exists().where(rows.c.plan == plans.c.id, rows.c.state == "pending")
+    query = sa.select(plans.c.id).where(plans.c.run == run_id, plans.c.status == "approved", pending).limit(1)
+    return db.execute(query).first() is not None
