@@ -1,0 +1,409 @@
+"""The charts of the report. Each says in a sentence, made from its numbers, what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from crmbridge.report import words
+from crmbridge.report.cards import Card
+from crmbridge.report.data import BIN, Scores
+from crmbridge.report.svg import HALF, NARROW, Chart, Spec, draw, values
+
+_ROW: Final = 26
+"""Height of a bar with the space around it, in pixels."""
+_GRADES: Final = ("A", "B", "C", "D")
+
+
+def _bars(
+    width: int, rows: Sequence[Mapping[str, Any]], name: str, value: str, layers: Sequence[Spec]
+) -> Spec:
+    """Horizontal bars in the rows' own order; the scale leaves room for a text behind the longest one."""
+    longest = max((row[value] for row in rows), default=0) or 1
+    room = 1.45 if width == NARROW else 1.25
+    return {
+        "height": {"step": _ROW},
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "data": values(rows),
+        "encoding": {
+            "y": {
+                "field": name,
+                "type": "nominal",
+                "sort": None,
+                "title": None,
+                "axis": {
+                    "ticks": False,
+                    "domain": False,
+                    "labelColor": "var(--ink)",
+                    "labelLimit": 110 if width == NARROW else 190,
+                },
+            },
+            "x": {
+                "field": value,
+                "type": "quantitative",
+                "axis": None,
+                "scale": {"domain": [0, longest * room], "nice": False},
+            },
+        },
+        "layer": list(layers),
+    }
+
+
+def funnel(table: pa.Table) -> Chart | None:
+    """How many get how far; None where nothing is known of any stage."""
+    rows = [row for row in table.to_pylist() if row["records"]]
+    if len(rows) < 2:
+        return None
+    drawn = []
+    for row in rows:
+        label = words.number(row["records"])
+        if row["share"] is not None:
+            label += f" · {words.percent(row['share'])}"
+        drawn.append({"stage": row["stage"], "records": row["records"], "label": label})
+    narrowest = min(
+        (row for row in rows[1:] if row["share"] is not None), key=lambda row: row["share"], default=None
+    )
+    first, last = rows[0], rows[-1]
+    sentence = (
+        f"Of {words.number(first['records'])} at {first['stage']}, {words.number(last['records'])} "
+        f"({words.percent(last['records'] / first['records'], 1)}) reached {last['stage']}."
+    )
+    if narrowest is not None:
+        before = rows[rows.index(narrowest) - 1]
+        sentence += (
+            f" The narrowest step is from {before['stage']} to {narrowest['stage']}: "
+            f"{words.percent(narrowest['share'])} go on."
+        )
+
+    def spec(width: int) -> Spec:
+        layers: list[Spec] = [
+            {"mark": {"type": "bar", "color": "var(--blue)", "height": 16}},
+            {"mark": {"type": "text", "align": "left", "dx": 6}, "encoding": {"text": {"field": "label"}}},
+        ]
+        return _bars(width, drawn, "stage", "records", layers)
+
+    return Chart(
+        "Funnel",
+        sentence,
+        draw(spec, f"Funnel. {sentence}"),
+        ("Stage", "Reached it", "Of the stage before", "Typical days in it"),
+        [
+            (
+                row["stage"],
+                words.number(row["records"]),
+                "" if row["share"] is None else words.percent(row["share"], 1),
+                "" if row["typical_days"] is None else words.number(row["typical_days"], 1),
+            )
+            for row in rows
+        ],
+    )
+
+
+def distribution(scores: Scores) -> Chart | None:
+    """How the scores of an object's open records spread, by grade; None where nothing is scored."""
+    if not scores.scored:
+        return None
+    grades = scores.grades
+    name = words.many(scores.scored, scores.object)
+    sentence = (
+        f"{grades['A']:,} of {name} {'has' if grades['A'] == 1 else 'have'} grade A; "
+        f"{grades['D']:,} ({words.percent(grades['D'] / scores.scored)}) grade D."
+    )
+    if scores.abstained:
+        sentence += (
+            f" {scores.abstained:,} {'has' if scores.abstained == 1 else 'have'} no score, with the reason."
+        )
+    drawn = [
+        {"from": row["low"], "to": row["low"] + BIN, "grade": row["grade"], "records": row["records"]}
+        for row in scores.bins.to_pylist()
+    ]
+
+    def spec(width: int) -> Spec:
+        return {
+            "height": 220,
+            "data": values(drawn),
+            "mark": {"type": "bar", "stroke": "var(--card)", "strokeWidth": 1},
+            "encoding": {
+                "x": {
+                    "field": "from",
+                    "type": "quantitative",
+                    "bin": {"binned": True, "step": BIN},
+                    "title": "Score",
+                    "scale": {"domain": [0, 100]},
+                    "axis": {"values": [0, 20, 40, 60, 80, 100], "grid": False, "format": "d"},
+                },
+                "x2": {"field": "to"},
+                "y": {
+                    "field": "records",
+                    "type": "quantitative",
+                    "title": words.OBJECTS[scores.object][1].capitalize(),
+                    "axis": {"tickCount": 4, "domain": False, "ticks": False, "format": ",d"},
+                },
+                "color": {
+                    "field": "grade",
+                    "type": "nominal",
+                    "legend": None,
+                    "scale": {
+                        "domain": list(_GRADES),
+                        "range": [f"var(--grade-{grade.lower()})" for grade in _GRADES],
+                    },
+                },
+            },
+        }
+
+    title = f"Scores of {words.OBJECTS[scores.object][1]}"
+    return Chart(
+        title,
+        sentence,
+        draw(spec, f"{title}. {sentence}", wide=HALF),
+        ("Score", "Grade", words.OBJECTS[scores.object][1].capitalize()),
+        [(f"{row['from']} to {row['to']}", row["grade"], words.number(row["records"])) for row in drawn],
+    )
+
+
+def calibration(card: Card) -> Chart | None:
+    """Whether what was said came true, on outcomes the model had not seen; None before there are any."""
+    bins = card.calibration
+    if not bins:
+        return None
+    hit = sum(group.low <= group.predicted <= group.high for group in bins)
+    sentence = (
+        f"Said and came true agree, within their 90{words.NBSP}% intervals, in {hit} of {len(bins)} groups "
+        f"of {words.OBJECTS[card.object][1]} the model had not seen."
+    )
+    drawn = [
+        {
+            "said": b.predicted * 100,
+            "true": b.observed * 100,
+            "low": b.low * 100,
+            "high": b.high * 100,
+            "n": b.records,
+        }
+        for b in bins
+    ]
+    top = max(max(row["high"], row["said"]) for row in drawn)
+    top = min(100.0, 10 * (top // 10 + 1))
+
+    def spec(width: int) -> Spec:
+        def axis(title: str, **more: Any) -> Spec:
+            return {"title": title, "tickCount": 5, "format": "d", "labelExpr": "datum.label + ' %'", **more}
+
+        y = {
+            "type": "quantitative",
+            "scale": {"domain": [0, top], "nice": False},
+            "axis": axis("Came true", domain=False, ticks=False),
+        }
+        return {
+            "height": 220,
+            "layer": [
+                {
+                    "data": values([{"at": 0}, {"at": top}]),
+                    "mark": {"type": "line", "color": "var(--muted)", "strokeDash": [4, 4], "strokeWidth": 1},
+                    "encoding": {"x": {"field": "at", "type": "quantitative"}, "y": {"field": "at", **y}},
+                },
+                {
+                    "data": values(drawn),
+                    "mark": {"type": "rule", "color": "var(--blue)", "strokeWidth": 2, "opacity": 0.5},
+                    "encoding": {
+                        "x": {"field": "said", "type": "quantitative"},
+                        "y": {"field": "low", **y},
+                        "y2": {"field": "high"},
+                    },
+                },
+                {
+                    "data": values(drawn),
+                    "mark": {
+                        "type": "point",
+                        "filled": True,
+                        "color": "var(--blue)",
+                        "size": 60,
+                        "opacity": 1,
+                    },
+                    "encoding": {
+                        "x": {
+                            "field": "said",
+                            "type": "quantitative",
+                            "scale": {"domain": [0, top], "nice": False},
+                            "axis": axis("Chance the model gave", grid=False),
+                        },
+                        "y": {"field": "true", **y},
+                    },
+                },
+            ],
+        }
+
+    title = f"Calibration for {words.OBJECTS[card.object][1]}"
+    return Chart(
+        title,
+        sentence,
+        draw(spec, f"{title}. {sentence}", wide=HALF),
+        ("Chance given", "Came true", f"90{words.NBSP}% interval", "Records"),
+        [
+            (
+                words.percent(b.predicted, 1),
+                words.percent(b.observed, 1),
+                f"{words.percent(b.low, 1)} to {words.percent(b.high, 1)}",
+                words.number(b.records),
+            )
+            for b in bins
+        ],
+    )
+
+
+def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
+    """One efficiency per rep with its interval, best first; None where it is known of nobody."""
+    rows = [row for row in reps.to_pylist() if row[key] is not None]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: -row[key])
+    name, unit = words.EFFICIENCIES[key]
+    above = [row for row in rows if team is not None and row[f"{key}_low"] > team]
+    below = [row for row in rows if team is not None and row[f"{key}_high"] < team]
+    sentence = f"{unit.capitalize()}."
+    if team is not None:
+        sentence += f" The team: {words.significant(team, 3)}."
+        if above:
+            sentence += f" Clearly above it: {words.listed([row['name'] for row in above])}."
+        if below:
+            sentence += f" Clearly below it: {words.listed([row['name'] for row in below])}."
+        if not above and not below:
+            sentence += " Nobody can be told apart from it."
+    top = max(row[f"{key}_high"] for row in rows) * 1.05
+    drawn = [
+        {"rep": row["name"], "rate": row[key], "low": row[f"{key}_low"], "high": row[f"{key}_high"]}
+        for row in rows
+    ]
+    clear = {row["name"] for row in above + below}
+    for row in drawn:
+        row["clear"] = row["rep"] in clear
+
+    def spec(width: int) -> Spec:
+        x = {
+            "type": "quantitative",
+            "scale": {"domain": [0, top], "nice": False},
+            "axis": {"title": None, "tickCount": 3, "format": "~g"},
+        }
+        colour = {
+            "field": "clear",
+            "type": "nominal",
+            "legend": None,
+            "scale": {"domain": [True, False], "range": ["var(--blue)", "var(--quiet)"]},
+        }
+        y = {
+            "field": "rep",
+            "type": "nominal",
+            "sort": None,
+            "title": None,
+            "axis": {"ticks": False, "domain": False, "labelColor": "var(--ink)", "labelLimit": 110},
+        }
+        layers: list[Spec] = [
+            {
+                "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.45},
+                "encoding": {"x": {"field": "low", **x}, "x2": {"field": "high"}, "y": y, "color": colour},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+                "encoding": {"x": {"field": "rate", **x}, "y": y, "color": colour},
+            },
+        ]
+        if team is not None:
+            layers.append(
+                {
+                    "data": values([{"team": team}]),
+                    "mark": {
+                        "type": "rule",
+                        "color": "var(--amber)",
+                        "strokeDash": [4, 3],
+                        "strokeWidth": 1.5,
+                    },
+                    "encoding": {"x": {"field": "team", **x}},
+                }
+            )
+        return {
+            "height": {"step": _ROW},
+            "autosize": {"type": "fit-x", "contains": "padding"},
+            "data": values(drawn),
+            "layer": layers,
+        }
+
+    return Chart(
+        name,
+        sentence,
+        draw(spec, f"{name}. {sentence}", wide=NARROW),
+        ("Rep", unit.capitalize(), f"90{words.NBSP}% interval"),
+        [
+            (
+                row["rep"],
+                words.significant(row["rate"], 3),
+                f"{words.significant(row['low'], 3)} to {words.significant(row['high'], 3)}",
+            )
+            for row in drawn
+        ],
+    )
+
+
+def money_in_stages(stages: pa.Table, currency: str | None) -> Chart | None:
+    """Expected revenue of the open deals by stage, moving and stuck, in one currency; None without any."""
+    rows = [row for row in stages.to_pylist() if row["currency"] == currency and row["expected"]]
+    if not rows:
+        return None
+    total = sum(row["expected"] for row in rows)
+    stuck = sum(row["expected"] for row in rows if row["stuck"])
+    stuck_deals = sum(row["deals"] for row in rows if row["stuck"])
+    sentence = f"{words.money(total, currency)} is to be expected from the open deals."
+    if stuck:
+        sentence += (
+            f" {words.money(stuck, currency)} of it ({words.percent(stuck / total)}) sits in "
+            f"{words.many(stuck_deals, 'deal')} that stand longer in their stage than such deals usually do."
+        )
+    names = list(dict.fromkeys(row["stage"] for row in rows))
+    sums = {name: sum(row["expected"] for row in rows if row["stage"] == name) for name in names}
+    drawn = [
+        {"stage": row["stage"], "what": "stuck" if row["stuck"] else "moving", "expected": row["expected"]}
+        for row in rows
+    ]
+    labels = [
+        {"stage": name, "expected": sums[name], "label": words.money(sums[name], currency)} for name in names
+    ]
+
+    def spec(width: int) -> Spec:
+        colour = {
+            "field": "what",
+            "type": "nominal",
+            "scale": {"domain": ["moving", "stuck"], "range": ["var(--blue)", "var(--amber)"]},
+            "legend": {
+                "title": None,
+                "orient": "top",
+                "symbolType": "square",
+                "labelColor": "var(--muted)",
+                "labelFontSize": 12,
+            },
+        }
+        layers: list[Spec] = [
+            {
+                "data": values(drawn),
+                "mark": {"type": "bar", "height": 16},
+                "encoding": {"color": colour, "order": {"field": "what"}},
+            },
+            {"mark": {"type": "text", "align": "left", "dx": 6}, "encoding": {"text": {"field": "label"}}},
+        ]
+        return _bars(width, labels, "stage", "expected", layers)
+
+    return Chart(
+        "Where the money stands",
+        sentence,
+        draw(spec, f"Where the money stands. {sentence}"),
+        ("Stage", "State", "Deals", "Amount", "Expected"),
+        [
+            (
+                row["stage"],
+                "stuck" if row["stuck"] else "moving",
+                words.number(row["deals"]),
+                words.money(row["amount"], currency),
+                words.money(row["expected"], currency),
+            )
+            for row in rows
+        ],
+    )

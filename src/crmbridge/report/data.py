@@ -1,0 +1,154 @@
+"""What a report is made of: small tables and cards, gathered once, so that drawing needs no store.
+
+Every number a page shows stands in here. Scores are percent (0 to 100), shares are 0 to 1, times are days or
+hours as named, money is in the table's own `currency`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from crmbridge.model.records import ObjectName
+from crmbridge.report.cards import Card
+from crmbridge.store.ledger import Counts, Plan, Run
+
+BIN: Final = 5
+"""Scores are counted in bins of this many points."""
+
+BINS: Final = pa.schema([("low", pa.int64()), ("grade", pa.string()), ("records", pa.int64())])
+FUNNEL: Final = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("records", pa.int64()),
+        ("share", pa.float64()),
+        ("typical_days", pa.float64()),
+    ]
+)
+STAGES: Final = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("currency", pa.string()),
+        ("stuck", pa.bool_()),
+        ("deals", pa.int64()),
+        ("amount", pa.float64()),
+        ("expected", pa.float64()),
+    ]
+)
+DEALS: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("account", pa.string()),
+        ("owner", pa.string()),
+        ("stage", pa.string()),
+        ("amount", pa.float64()),
+        ("currency", pa.string()),
+        ("expected", pa.float64()),
+        ("score", pa.float64()),
+        ("score_low", pa.float64()),
+        ("score_high", pa.float64()),
+        ("grade", pa.string()),
+        ("score_trend", pa.string()),
+        ("days_in_stage", pa.float64()),
+        ("typical_days", pa.float64()),
+        ("stuck", pa.bool_()),
+        ("reasons_up", pa.string()),
+        ("reasons_down", pa.string()),
+        ("next_action", pa.string()),
+    ]
+)
+LEADS: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("company", pa.string()),
+        ("owner", pa.string()),
+        ("score", pa.float64()),
+        ("score_low", pa.float64()),
+        ("score_high", pa.float64()),
+        ("grade", pa.string()),
+        ("score_trend", pa.string()),
+        ("reasons_up", pa.string()),
+        ("reasons_down", pa.string()),
+        ("next_action", pa.string()),
+    ]
+)
+EFFICIENCIES: Final = ("communication_efficiency", "follow_up_efficiency", "order_efficiency")
+REPS: Final = pa.schema(
+    [("id", pa.string()), ("name", pa.string())]
+    + [(f"{key}{end}", pa.float64()) for key in EFFICIENCIES for end in ("", "_low", "_high")]
+    + [("time_coverage", pa.float64())]
+)
+SET_ASIDE: Final = pa.schema(
+    [("object", pa.string()), ("place", pa.string()), ("reason", pa.string()), ("id", pa.string())]
+)
+REJECTED: Final = pa.schema(
+    [("object", pa.string()), ("id", pa.string()), ("code", pa.string()), ("message", pa.string())]
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How the scores of one object's open records spread. `bins` counts them by `BIN` points and grade."""
+
+    object: ObjectName
+    scored: int
+    abstained: int
+    bins: pa.Table
+
+    @property
+    def grades(self) -> dict[str, int]:
+        """Records by grade, A to D; a grade nobody has is 0."""
+        found = dict.fromkeys("ABCD", 0)
+        for row in self.bins.to_pylist():
+            found[row["grade"]] += row["records"]
+        return found
+
+
+@dataclass(frozen=True)
+class Written:
+    """The newest plan, its rows by state, and the rows the CRM refused (the first ones)."""
+
+    plan: Plan
+    counts: Counts
+    rejected: pa.Table
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """One connection as of `moment`; days and times are told in `zone`.
+
+    `records` counts the live records of each object. `funnel`, `stages` and `reps` are as wide as the
+    organisation, `deals` and `leads` hold the few worth a person's time today, best first; `deals_open` and
+    `leads_open` say out of how many. `team` maps an efficiency's key to the organisation's own rate.
+    """
+
+    connection: str
+    moment: datetime
+    zone: ZoneInfo
+    records: Mapping[str, int]
+    scores: tuple[Scores, ...] = ()
+    cards: tuple[Card, ...] = ()
+    funnel: pa.Table = field(default_factory=FUNNEL.empty_table)
+    stages: pa.Table = field(default_factory=STAGES.empty_table)
+    deals: pa.Table = field(default_factory=DEALS.empty_table)
+    deals_open: int = 0
+    leads: pa.Table = field(default_factory=LEADS.empty_table)
+    leads_open: int = 0
+    reps: pa.Table = field(default_factory=REPS.empty_table)
+    team: Mapping[str, float] = field(default_factory=dict)
+    set_aside: pa.Table = field(default_factory=SET_ASIDE.empty_table)
+    set_aside_counts: Mapping[str, int] = field(default_factory=dict)
+    written: Written | None = None
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def scored(self) -> int:
+        """Records that carry a score."""
+        return sum(scores.scored for scores in self.scores)

@@ -1,0 +1,120 @@
+"""The sentences that matter: what a manager should take away, most important first, made from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from crmbridge.report import words
+from crmbridge.report.data import EFFICIENCIES, ReportData
+
+
+def findings(data: ReportData, limit: int = 3) -> list[str]:
+    """The most important sentences the data can back, at most `limit`; fewer where it can't."""
+    found = (sentence(data) for sentence in _SENTENCES)
+    return [sentence for sentence in found if sentence][:limit]
+
+
+def currencies(data: ReportData) -> list[str | None]:
+    """The currencies of the open deals, the one most deals are in first."""
+    deals: dict[str | None, int] = {}
+    for row in data.stages.to_pylist():
+        deals[row["currency"]] = deals.get(row["currency"], 0) + row["deals"]
+    return sorted(deals, key=lambda currency: (-deals[currency], currency or ""))
+
+
+def expected(data: ReportData, *, stuck: bool | None = None) -> list[tuple[float, str | None]]:
+    """Expected revenue of the open deals per currency: of all, or of the stuck or the moving ones."""
+    rows = [row for row in data.stages.to_pylist() if stuck is None or row["stuck"] == stuck]
+    sums = [
+        (sum(row["expected"] or 0.0 for row in rows if row["currency"] == currency), currency)
+        for currency in currencies(data)
+    ]
+    return [pair for pair in sums if pair[0]]
+
+
+def _refused(data: ReportData) -> str | None:
+    written = data.written
+    if written is None or not written.counts.rejected:
+        return None
+    return (
+        f"The CRM refused {words.many(written.counts.rejected, 'record')} of {written.counts.planned:,}: "
+        "the reasons are at the end of this page."
+    )
+
+
+def _stuck(data: ReportData) -> str | None:
+    stuck = [row for row in data.stages.to_pylist() if row["stuck"]]
+    amounts = expected(data, stuck=True)
+    if not stuck or not amounts:
+        return None
+    deals = sum(row["deals"] for row in stuck)
+    sentence = (
+        f"{words.moneys(amounts)} of expected revenue sits in {words.many(deals, 'deal')} that stand longer "
+        "in their stage than such deals usually do"
+    )
+    first = next((row for row in data.deals.to_pylist() if row["stuck"]), None)
+    if first is not None:
+        sentence += f"; start with {first['name'] or first['id']}"
+    return sentence + "."
+
+
+def _leads(data: ReportData) -> str | None:
+    scores = next((scores for scores in data.scores if scores.object == "lead"), None)
+    card = next((card for card in data.cards if card.object == "lead"), None)
+    if scores is None or not scores.scored:
+        return None
+    best = next(((grade, number) for grade, number in scores.grades.items() if number), None)
+    if best is None:
+        return None
+    grade, number = best
+    have = "has" if number == 1 else "have"
+    sentence = f"{number:,} of {words.many(scores.scored, 'open lead')} {have} grade {grade}"
+    if card is not None and card.base_rate is not None:
+        sentence += f"; of all past leads {words.percent(card.base_rate)} converted"
+    return sentence + "."
+
+
+def _blind(data: ReportData) -> str | None:
+    blind = [card for card in data.cards if card.auc and card.auc.low is not None and card.auc.low <= 0.5]
+    if not blind:
+        return None
+    names = words.listed([words.OBJECTS[card.object][1] for card in blind])
+    come_true = words.OUTCOMES[blind[0].object]
+    return f"What is recorded about {names} does not tell which {come_true}: don't act on their scores."
+
+
+def _reps(data: ReportData) -> str | None:
+    for key in EFFICIENCIES:
+        team = data.team.get(key)
+        rows = [row for row in data.reps.to_pylist() if row[key] is not None]
+        if team is None or len(rows) < 2:
+            continue
+        unit = words.EFFICIENCIES[key][1]
+        best = max(rows, key=lambda row: float(row[key]))
+        if best[f"{key}_low"] > team:
+            return (
+                f"{best['name']} gets {words.significant(best[key])} {unit}, the team "
+                f"{words.significant(team)}: worth finding out what is done differently."
+            )
+        return f"No rep stands out in {unit} (team: {words.significant(team)}): don't rank them on it."
+    return None
+
+
+def _set_aside(data: ReportData) -> str | None:
+    number = sum(data.set_aside_counts.values())
+    if not number:
+        return None
+    return (
+        f"{words.many(number, 'record')} could not be read and {'was' if number == 1 else 'were'} set aside."
+    )
+
+
+_SENTENCES: Final[tuple[Callable[[ReportData], str | None], ...]] = (
+    _refused,
+    _blind,
+    _stuck,
+    _leads,
+    _reps,
+    _set_aside,
+)

@@ -1,0 +1,99 @@
+"""The report as one HTML file: no network, no script, opens from an e-mail, prints on A4."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from crmbridge.report import charts, words
+from crmbridge.report.data import EFFICIENCIES, ReportData
+from crmbridge.report.findings import currencies, expected, findings
+
+
+def render(data: ReportData) -> str:
+    """The whole page. Every text from the data is escaped."""
+    return _environment().get_template("report.html.j2").render(_view(data))
+
+
+def write(data: ReportData, path: Path) -> Path:
+    """Render to `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(render(data))
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("crmbridge.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        number=words.number,
+        money=words.money,
+        days=words.days,
+        day=words.day,
+        minute=words.minute,
+        many=words.many,
+        list_of=_list_of,
+    )
+    style, _, _ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
+    environment.globals.update(style=Markup(style), words=words)  # noqa: S704 - our own file
+    return environment
+
+
+def _list_of(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    return ["" if row[name] is None else row[name] for name in names]
+
+
+def _view(data: ReportData) -> dict[str, Any]:
+    main = currencies(data)[:1]
+    return {
+        "data": data,
+        "moment": data.moment.astimezone(data.zone),
+        "findings": findings(data),
+        "expected": words.moneys(expected(data)) if expected(data) else None,
+        "funnel": charts.funnel(data.funnel),
+        "money": charts.money_in_stages(data.stages, main[0]) if main else None,
+        "several_currencies": len(currencies(data)) > 1,
+        "spreads": [
+            {
+                "scores": scores,
+                "charts": [
+                    chart
+                    for chart in (
+                        charts.distribution(scores),
+                        *(charts.calibration(card) for card in data.cards if card.object == scores.object),
+                    )
+                    if chart
+                ],
+            }
+            for scores in data.scores
+        ],
+        "efficiencies": [
+            chart for key in EFFICIENCIES if (chart := charts.efficiency(data.reps, key, data.team.get(key)))
+        ],
+        "rejections": Counter(
+            row["code"] or "no code" for row in (data.written.rejected.to_pylist() if data.written else [])
+        ).most_common(),
+    }

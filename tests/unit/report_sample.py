@@ -1,0 +1,197 @@
+"""A hand-made organisation for the tests of the report: small, with awkward names, every section filled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from crmbridge.report.cards import CalibrationBin, Card, Estimate
+from crmbridge.report.data import (
+    BINS,
+    DEALS,
+    FUNNEL,
+    LEADS,
+    REJECTED,
+    REPS,
+    SET_ASIDE,
+    STAGES,
+    ReportData,
+    Scores,
+    Written,
+)
+from crmbridge.store.ledger import Counts, Plan, Run
+
+MOMENT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+REPS_NAMED = ("Ana", "Ben", "Cho", "Dee", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Lou")
+AWKWARD = ("<script>alert(1)</script>", 'O\'Brien & "Sons"', "شركة النور", "株式会社 🎉")
+
+
+def _table(schema: pa.Schema, rows: list[dict]) -> pa.Table:
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
+
+
+def sample() -> ReportData:
+    deals = [
+        {
+            "id": f"00{i}",
+            "name": name,
+            "account": AWKWARD[(i + 1) % 4],
+            "owner": f"Rep {i}",
+            "stage": ("Proposal", "Negotiation")[i % 2],
+            "amount": 120_000.0 / (i + 1),
+            "currency": "EUR",
+            "expected": 120_000.0 / (i + 1) * 0.61,
+            "score": 61.0,
+            "score_low": 52.5,
+            "score_high": 68.25,
+            "grade": "B",
+            "score_trend": "falling",
+            "days_in_stage": 41.0,
+            "typical_days": 17.0,
+            "stuck": i % 2 == 0,
+            "reasons_up": "three meetings in the last 30 days: 58 % of 212 such deals are won, 41 % of all",
+            "reasons_down": "no activity for 19 days: 22 % of 340 such deals are won",
+            "next_action": "Call the buyer: nobody has spoken with them for 19 days",
+        }
+        for i, name in enumerate((*AWKWARD, "Kessler AG renewal", "Nordwind expansion"))
+    ]
+    leads = [
+        {
+            "id": f"L{i}",
+            "name": name,
+            "company": AWKWARD[(i + 2) % 4],
+            "owner": f"Rep {i}",
+            "score": 82.0 - 3 * i,
+            "score_low": 75.0 - 3 * i,
+            "score_high": 88.0 - 3 * i,
+            "grade": "A",
+            "score_trend": "new",
+            "reasons_up": "came from a referral: 31 % of 412 such leads convert, 12 % of all",
+            "reasons_down": "no phone number: 4 % of 900 such leads convert",
+            "next_action": "Call today: they replied yesterday",
+        }
+        for i, name in enumerate(AWKWARD)
+    ]
+    reps = []
+    for i in range(12):
+        row: dict = {
+            "id": f"R{i}",
+            "name": f"{REPS_NAMED[i]} Example",
+        }
+        for factor, key in (
+            (1.0, "communication_efficiency"),
+            (0.03, "follow_up_efficiency"),
+            (0.1, "order_efficiency"),
+        ):
+            rate = factor * (1.5 + ((i * 7) % 12) * 0.15)
+            row |= {key: rate, f"{key}_low": rate * 0.82, f"{key}_high": rate * 1.2}
+        reps.append(row | {"time_coverage": 0.8})
+    bins = []
+    for low in range(0, 100, 5):
+        grade = "A" if low >= 70 else "B" if low >= 40 else "C" if low >= 20 else "D"
+        bins.append({"low": low, "grade": grade, "records": int(900 * 0.93**low) + 4})
+    return ReportData(
+        connection="acme",
+        moment=MOMENT,
+        zone=ZoneInfo("Europe/Berlin"),
+        records={"rep": 12, "account": 610, "lead": 4000, "deal": 2500, "activity": 40_012, "order": 3001},
+        scores=(
+            Scores("lead", sum(row["records"] for row in bins), 12, _table(BINS, bins)),
+            Scores("deal", sum(row["records"] for row in bins), 0, _table(BINS, bins)),
+        ),
+        cards=(
+            Card(
+                "need",
+                "lead",
+                "need-lead-3f9c2a1b",
+                False,
+                "Of two leads, the one that converts has the higher score 78 times in 100.",
+                3120,
+                391,
+                auc=Estimate(0.78, 0.74, 0.82),
+                calibration=tuple(
+                    CalibrationBin(62, p, p * 0.96 + 0.01, max(0.0, p - 0.07), min(1.0, p + 0.07))
+                    for p in (0.02, 0.06, 0.11, 0.18, 0.27, 0.41, 0.63)
+                ),
+                blocked=(("Closing_Reason__c", "is filled only on leads that were closed"),),
+                notes=("12 % of the values are assumed: they were first seen after the fact.",),
+            ),
+            Card(
+                "need",
+                "deal",
+                "need-deal-00c2a1b0",
+                True,
+                "What is recorded of deals does not tell which are won.",
+                1900,
+                790,
+                auc=Estimate(0.51, 0.47, 0.55),
+            ),
+        ),
+        funnel=_table(
+            FUNNEL,
+            [
+                {"stage": "Lead", "records": 4000, "share": None, "typical_days": None},
+                {"stage": "Converted", "records": 1120, "share": 0.28, "typical_days": 14.0},
+                {"stage": "Proposal", "records": 640, "share": 0.5714285, "typical_days": 17.0},
+                {"stage": "Negotiation", "records": 420, "share": 0.65625, "typical_days": 11.0},
+                {"stage": "Won", "records": 231, "share": 0.55, "typical_days": None},
+            ],
+        ),
+        stages=_table(
+            STAGES,
+            [
+                {
+                    "stage": stage,
+                    "currency": "EUR",
+                    "stuck": stuck,
+                    "deals": n,
+                    "amount": n * 21_000.0,
+                    "expected": n * 21_000.0 * p,
+                }
+                for stage, p in (("Qualified", 0.2), ("Proposal", 0.45), ("Negotiation", 0.7))
+                for stuck, n in ((False, 60), (True, 23))
+            ],
+        ),
+        deals=_table(DEALS, deals),
+        deals_open=249,
+        leads=_table(LEADS, leads),
+        leads_open=1870,
+        reps=_table(REPS, reps),
+        team={"communication_efficiency": 2.2, "follow_up_efficiency": 0.066, "order_efficiency": 0.22},
+        set_aside=_table(
+            SET_ASIDE,
+            [
+                {
+                    "object": "lead",
+                    "place": "leads.csv:17",
+                    "reason": "created_at: '31.02.2026' is not a date",
+                    "id": "L17",
+                }
+            ],
+        ),
+        set_aside_counts={"lead": 1},
+        written=Written(
+            Plan(7, 9, "acme", "write", MOMENT, MOMENT, "done", "person", MOMENT, {}, None),
+            Counts(4000, 0, 3990, 8, 2, 1),
+            _table(
+                REJECTED,
+                [
+                    {
+                        "object": "lead",
+                        "id": "L3",
+                        "code": "LOCKED",
+                        "message": "entity is locked for editing",
+                    },
+                    {
+                        "object": "lead",
+                        "id": "L9",
+                        "code": "changed_since_plan",
+                        "message": "a person changed it",
+                    },
+                ],
+            ),
+        ),
+        runs=(Run(9, "acme", "sync", MOMENT, MOMENT, MOMENT, "done", 1, {}, None),),
+    )
