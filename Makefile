@@ -1,0 +1,30 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow check format bench constraints
+
+help: ## list these habits
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: ## make a sample organisation, score it, write the report
+	crmbridge demo
+
+test: ## the README's test command
+	pytest -q -n 2
+
+slow: ## the tests that take longer
+	pytest -q -m slow
+
+check: ## ruff, mypy --strict, import-linter
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+format: ## put the code into shape
+	ruff check --fix .
+	ruff format .
+
+bench: ## speed and memory of the main job's steps
+	python -m benchmarks.run
+
+constraints: ## write the versions installed now to constraints.txt
+	pip freeze --exclude-editable | grep -v ' @ ' > constraints.txt

@@ -1,0 +1,285 @@
+"""Bridge: one configured installation. What the command line, the scheduler and a notebook all drive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import SecretStr
+
+from crmbridge import config
+from crmbridge.config import Connection, Settings
+from crmbridge.connectors.base import CallCounter, CheckItem, Context
+from crmbridge.errors import CRMBridgeError, NotFoundError, SettingsError
+from crmbridge.model.records import OBJECTS, ObjectName
+from crmbridge.plugins import Plugins
+from crmbridge.report.explain import Explanation, explain
+from crmbridge.report.export import export
+from crmbridge.report.html import write_report
+from crmbridge.secrets import Secrets
+from crmbridge.store.lake import Lake
+from crmbridge.store.ledger import Ledger, Plan, Run, StoredModel
+from crmbridge.sync import run as runs
+from crmbridge.sync.run import Approve
+from crmbridge.sync.session import Session
+from crmbridge.writeback.base import InstallStep
+from crmbridge.writeback.verify import Verified
+
+Progress = Callable[[str, int, int | None], None]
+
+
+def utc_now() -> datetime:
+    """The clock of a real installation."""
+    return datetime.now(UTC)
+
+
+class Bridge:
+    """One installation: settings, plugins, store. Use it as a context manager, or call `close`.
+
+    >>> with Bridge.open("crmbridge.toml") as bridge:        # doctest: +SKIP
+    ...     run = bridge.sync("acme", dry_run=True)
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        plugins: Plugins | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        log: Callable[..., None] = lambda event, **values: None,
+        progress: Progress = lambda step, done, total: None,
+    ) -> None:
+        self.settings = settings
+        self.plugins = plugins or Plugins.load()
+        self._clock, self._log, self._progress = clock, log, progress
+        self._open = ExitStack()
+
+    @classmethod
+    def open(cls, path: str | Path | None = None, **world: object) -> Self:
+        """The installation of a settings file; without `path`, CRMBRIDGE_CONFIG or ./crmbridge.toml."""
+        return cls(config.load(config.find(Path(path) if path else None)), **world)  # type: ignore[arg-type]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        ledger = Ledger.open(self.settings.ledger_url, clock=self._clock)
+        self._open.callback(ledger.close)
+        return ledger
+
+    @cached_property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake, self.ledger)
+
+    def close(self) -> None:
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def connection(self, name: str) -> Connection:
+        """A connection's settings. Raises SettingsError."""
+        return self.settings.connection(name, self.plugins)
+
+    # -- before the first run ---------------------------------------------------------------------------------
+
+    def check(self, name: str) -> list[CheckItem]:
+        """Look at everything a run of the connection needs; changes nothing."""
+        with self._session(name) as session:
+            items = list(session.connector.check())
+            if session.writer is not None and not any(item.state == "failed" for item in items):
+                items += session.writer.check()
+            return items
+
+    def install(
+        self, name: str, *, dry_run: bool = False, sign_in_as: str | None = None, remove: bool = False
+    ) -> list[InstallStep]:
+        """Create the connection's fields in the CRM, or remove what was created.
+
+        `sign_in_as` names the connection whose rights are used; it must be the same CRM.
+        """
+        with ExitStack() as stack:
+            session = stack.enter_context(self._session(name))
+            if sign_in_as:
+                admin = stack.enter_context(self._session(sign_in_as))
+                if admin.connector.org() != session.connector.org():
+                    raise SettingsError(f"{sign_in_as} is not the same CRM as {name}.", connection=name)
+                session = admin
+            if session.writer is None:
+                raise SettingsError("this connector can't write back, so there is nothing to install.", connection=name)
+            steps = session.writer.uninstall if remove else session.writer.install
+            return list(steps(dry_run=dry_run))
+
+    # -- runs -------------------------------------------------------------------------------------------------
+
+    def sync(
+        self,
+        name: str,
+        *,
+        full: bool = False,
+        dry_run: bool = False,
+        at: datetime | None = None,
+        approve: Approve | Literal["yes"] | None = None,
+    ) -> Run:
+        """One run: pull, score, plan, apply, verify. `approve` decides on the plan (see `sync.run.sync`)."""
+        with self._alone(name) as session:
+            return runs.sync(session, moment=self._moment(at), full=full, dry_run=dry_run, approve=approve)
+
+    def pull(self, name: str, *, full: bool = False, at: datetime | None = None) -> Run:
+        """Read what changed in the CRM into the lake."""
+        with self._alone(name) as session:
+            return runs.pull(session, moment=self._moment(at), full=full)
+
+    def score(self, name: str, *, at: datetime | None = None) -> Run:
+        """Compute results from the lake as of a moment."""
+        with self._alone(name) as session:
+            return runs.score(session, moment=self._moment(at))
+
+    def plan(self, name: str, *, at: datetime | None = None) -> Run:
+        """Compare the results with what the CRM holds now and store the plan."""
+        with self._alone(name) as session:
+            return runs.plan(session, moment=self._moment(at))
+
+    def apply(self, plan_id: int, *, override: Sequence[str] = ()) -> Run:
+        """Write a plan: calling this is a person's approval. `override` names guards to pass."""
+        with self._alone(self.ledger.plan(plan_id).connection) as session:
+            return runs.apply(session, plan_id, override=override)
+
+    def verify(self, run_id: int) -> Verified:
+        """Read back what a run wrote and list what differs now."""
+        with self._session(self.ledger.run(run_id).connection) as session:
+            return runs.verify(session, run_id)
+
+    def undo(self, run_id: int) -> Run:
+        """Restore the values before a run, except those a person has changed since."""
+        with self._alone(self.ledger.run(run_id).connection) as session:
+            return runs.undo(session, run_id)
+
+    # -- what was learned -------------------------------------------------------------------------------------
+
+    def plan_of(self, run: Run) -> Plan | None:
+        """The plan a run made or applied."""
+        return runs.plan_of(self.ledger, run)
+
+    def explain(self, name: str, object_name: str, record: str, *, at: datetime | None = None) -> Explanation:
+        """One record's score with its reasons adding up, and its history."""
+        self.connection(name)
+        return explain(self.ledger, self.lake, name, _object(object_name), record, moment=self._moment(at))
+
+    def model(self, name: str, object_name: str, *, metric: str = "need") -> StoredModel:
+        """The published model. Raises NotFoundError where there is none yet."""
+        self.connection(name)
+        found = self.ledger.published(name, metric, _object(object_name))
+        if found is None:
+            raise NotFoundError(
+                f"there is no {metric} model for {object_name} yet.",
+                connection=name,
+                remedy=f"Run `crmbridge sync {name}` first.",
+            )
+        return found
+
+    def publish(self, name: str, model: str) -> None:
+        """Make a stored model the one that scores."""
+        self.connection(name)
+        self.ledger.publish(name, model)
+
+    def revert(self, name: str, object_name: str, *, metric: str = "need") -> StoredModel:
+        """Go back to the model published before."""
+        self.connection(name)
+        return self.ledger.revert(name, metric, _object(object_name))
+
+    def report(self, name: str, path: Path, *, at: datetime | None = None) -> Path:
+        """Write the HTML report."""
+        self.connection(name)
+        write_report(self.ledger, self.lake, name, path, moment=self._moment(at))
+        return path
+
+    def export(self, name: str, directory: Path, formats: Sequence[str], *, at: datetime | None = None) -> list[Path]:
+        """Write the tables for other tools."""
+        self.connection(name)
+        return export(self.ledger, self.lake, name, directory, formats, moment=self._moment(at))
+
+    def forget(self, name: str, object_name: str, record: str) -> int:
+        """Erase one record from lake and ledger; returns how many places held it."""
+        self.connection(name)
+        with self.ledger.lease(f"connection/{name}"):
+            derived = [f"held/{object_name}", *(f"result/{metric}/{object_name}" for metric in self.plugins.metrics)]
+            erased = sum(
+                self.lake.forget(name, table, record) for table in (_object(object_name), *derived)
+            )
+            return erased + self.ledger.forget(name, object_name, record)
+
+    def set_secret(self, name: str, secret: str, value: SecretStr, *, store: Literal["keyring", "ledger"]) -> None:
+        """Keep one of the connection's secrets."""
+        connection = self.connection(name)
+        if secret not in connection.connector.secrets:
+            known = ", ".join(connection.connector.secrets) or "none"
+            raise SettingsError(f"{connection.settings.connector} has no secret {secret!r}; it has {known}.")
+        self._secrets(connection).set(secret, value, store=store)
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _moment(self, at: datetime | None) -> datetime:
+        if at is not None and at.tzinfo is None:
+            raise SettingsError("a moment needs a time zone, such as 2026-03-31T08:00:00Z.")
+        return (at or self._clock()).astimezone(UTC)
+
+    def _secrets(self, connection: Connection) -> Secrets:
+        return Secrets(connection.name, files=connection.secret_files, ledger=self.ledger)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[Session]:
+        """A session while no other process runs the connection. Raises BusyError."""
+        self.connection(name)
+        with self.ledger.lease(f"connection/{name}"), self._session(name) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, name: str) -> Iterator[Session]:
+        connection = self.connection(name)
+        context = Context(
+            connection=name,
+            options=connection.options,
+            secret=self._secrets(connection).get,
+            clock=self._clock,
+            zone=connection.zone,
+            fields=connection.settings.fields,
+            calls=CallCounter(),
+            log=self._log,
+        )
+        writer_class = self.plugins.writers.get(connection.settings.connector)
+        with ExitStack() as stack:
+            connector = connection.connector(context)
+            stack.callback(connector.close)
+            writer = writer_class(context) if writer_class else None
+            if writer is not None:
+                stack.callback(writer.close)
+            try:
+                yield Session(
+                    connection=connection,
+                    context=context,
+                    connector=connector,
+                    writer=writer,
+                    metrics=[metric(connection.settings.metrics) for metric in self.plugins.metrics.values()],
+                    ledger=self.ledger,
+                    lake=self.lake,
+                    progress=self._progress,
+                )
+            except CRMBridgeError as error:
+                error.connection = error.connection or name
+                raise
+
+
+def _object(name: str) -> ObjectName:
+    for known in OBJECTS:
+        if known == name:
+            return known
+    raise SettingsError(f"{name!r} is not an object; there are {', '.join(OBJECTS)}.")
