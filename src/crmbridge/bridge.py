@@ -89,7 +89,7 @@ class Bridge:
         """A connection's settings. Raises SettingsError."""
         return self.settings.connection(name, self.plugins)
 
-    # -- before the first run ---------------------------------------------------------------------------------
+    # -- before the first run --
 
     def check(self, name: str) -> list[CheckItem]:
         """Look at everything a run of the connection needs; changes nothing."""
@@ -114,11 +114,13 @@ class Bridge:
                     raise SettingsError(f"{sign_in_as} is not the same CRM as {name}.", connection=name)
                 session = admin
             if session.writer is None:
-                raise SettingsError("this connector can't write back, so there is nothing to install.", connection=name)
+                raise SettingsError(
+                    "this connector can't write back, so there is nothing to install.", connection=name
+                )
             steps = session.writer.uninstall if remove else session.writer.install
             return list(steps(dry_run=dry_run))
 
-    # -- runs -------------------------------------------------------------------------------------------------
+    # -- runs --
 
     def sync(
         self,
@@ -163,7 +165,7 @@ class Bridge:
         with self._alone(self.ledger.run(run_id).connection) as session:
             return runs.undo(session, run_id)
 
-    # -- what was learned -------------------------------------------------------------------------------------
+    # -- what was learned --
 
     def plan_of(self, run: Run) -> Plan | None:
         """The plan a run made or applied."""
@@ -202,7 +204,9 @@ class Bridge:
         write_report(self.ledger, self.lake, name, path, moment=self._moment(at))
         return path
 
-    def export(self, name: str, directory: Path, formats: Sequence[str], *, at: datetime | None = None) -> list[Path]:
+    def export(
+        self, name: str, directory: Path, formats: Sequence[str], *, at: datetime | None = None
+    ) -> list[Path]:
         """Write the tables for other tools."""
         self.connection(name)
         return export(self.ledger, self.lake, name, directory, formats, moment=self._moment(at))
@@ -211,13 +215,16 @@ class Bridge:
         """Erase one record from lake and ledger; returns how many places held it."""
         self.connection(name)
         with self.ledger.lease(f"connection/{name}"):
-            derived = [f"held/{object_name}", *(f"result/{metric}/{object_name}" for metric in self.plugins.metrics)]
-            erased = sum(
-                self.lake.forget(name, table, record) for table in (_object(object_name), *derived)
-            )
+            derived = [
+                f"held/{object_name}",
+                *(f"result/{metric}/{object_name}" for metric in self.plugins.metrics),
+            ]
+            erased = sum(self.lake.forget(name, table, record) for table in (_object(object_name), *derived))
             return erased + self.ledger.forget(name, object_name, record)
 
-    def set_secret(self, name: str, secret: str, value: SecretStr, *, store: Literal["keyring", "ledger"]) -> None:
+    def set_secret(
+        self, name: str, secret: str, value: SecretStr, *, store: Literal["keyring", "ledger"]
+    ) -> None:
         """Keep one of the connection's secrets."""
         connection = self.connection(name)
         if secret not in connection.connector.secrets:
@@ -225,7 +232,7 @@ class Bridge:
             raise SettingsError(f"{connection.settings.connector} has no secret {secret!r}; it has {known}.")
         self._secrets(connection).set(secret, value, store=store)
 
-    # -- inside -----------------------------------------------------------------------------------------------
+    # -- inside --
 
     def _moment(self, at: datetime | None) -> datetime:
         if at is not None and at.tzinfo is None:

@@ -74,7 +74,9 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError(f"--at {text!r} is not a moment.", remedy="Use ISO 8601, such as 2026-03-31T08:00:00Z.") from error
+        raise SettingsError(
+            f"--at {text!r} is not a moment.", remedy="Use ISO 8601, such as 2026-03-31T08:00:00Z."
+        ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -94,7 +96,12 @@ def demo(
     from crmbridge.demo.run import run_demo
 
     result = run_demo(
-        directory, seed=seed, clock=utc_now, log=logs.log, progress=display.progress(err), say=lambda text: out.print(text)
+        directory,
+        seed=seed,
+        clock=utc_now,
+        log=logs.log,
+        progress=display.progress(err),
+        say=lambda text: out.print(text),
     )
     out.print(display.demo(result))
 
@@ -143,7 +150,9 @@ def check(name: Name, as_json: Json = False) -> None:
 def install(
     name: Name,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
-    sign_in_as: Annotated[str | None, typer.Option("--as", help="Use this connection's rights.", metavar="ADMIN")] = None,
+    sign_in_as: Annotated[
+        str | None, typer.Option("--as", help="Use this connection's rights.", metavar="ADMIN")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Create our fields in the CRM and what makes them visible."""
@@ -158,7 +167,9 @@ def install(
 def uninstall(
     name: Name,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
-    sign_in_as: Annotated[str | None, typer.Option("--as", help="Use this connection's rights.", metavar="ADMIN")] = None,
+    sign_in_as: Annotated[
+        str | None, typer.Option("--as", help="Use this connection's rights.", metavar="ADMIN")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -168,7 +179,9 @@ def uninstall(
         if not dry_run and any(step.state == "planned" for step in steps):
             if not yes:
                 if not sys.stdin.isatty():
-                    raise SettingsError("uninstall removes fields and their values.", remedy="Give --yes to confirm.")
+                    raise SettingsError(
+                        "uninstall removes fields and their values.", remedy="Give --yes to confirm."
+                    )
                 out.print(display.steps(steps))
                 if not Confirm.ask("Remove these?", console=out, default=False):
                     raise typer.Exit(1)
@@ -231,7 +244,9 @@ def plan(name: Name, at: At = None, as_json: Json = False) -> None:
 @app.command()
 def apply(
     plan_id: Annotated[int, typer.Argument(help="The plan's number.", metavar="PLAN")],
-    override: Annotated[list[str] | None, typer.Option("--override", help="A guard to pass.", metavar="GUARD")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--override", help="A guard to pass.", metavar="GUARD")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a plan: this is the approval."""
@@ -297,7 +312,9 @@ def model(
     name: Name,
     object_name: Annotated[str, typer.Argument(metavar="OBJECT")],
     metric: Annotated[str, typer.Option(help="Which metric's model.")] = "need",
-    publish: Annotated[str | None, typer.Option(help="Make this stored model the one that scores.", metavar="MODEL")] = None,
+    publish: Annotated[
+        str | None, typer.Option(help="Make this stored model the one that scores.", metavar="MODEL")
+    ] = None,
     revert: Annotated[bool, typer.Option("--revert", help="Go back to the model published before.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -397,7 +414,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - the last line of defence: said, and the exit code is 1
         err.print(
             f"crmbridge: an error nobody foresaw: {error!r}. Please report it with the output of "
-            "CRMBRIDGE_DEBUG=1.", style="red", highlight=False, markup=False, soft_wrap=True,
+            "CRMBRIDGE_DEBUG=1.",
+            style="red",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
         _debug()
         sys.exit(1)

@@ -48,7 +48,7 @@ def _keys(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class StoreSettings(BaseModel):
-    """`[store]`: where the ledger and the lake are. A relative path counts from the settings file's folder."""
+    """`[store]`: where the ledger and the lake are. Relative paths count from the file's folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     ledger: str = "sqlite:///crmbridge.db"
@@ -176,8 +176,9 @@ def load(path: Path) -> Settings:
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}.") from error
     connections = raw.get("connections")
-    for name, table in (connections if isinstance(connections, dict) else {}).items():
-        _check_name(name, connections, path)
+    tables = connections if isinstance(connections, dict) else {}
+    for name, table in tables.items():
+        _check_name(name, tables, path)
         _refuse_secrets(name, table, path)
     try:
         return Settings(_File(**raw), path)
@@ -202,8 +203,9 @@ def _check_name(name: str, others: Iterable[str], path: Path) -> None:
 def _refuse_secrets(connection: str, table: Any, path: Path) -> None:
     for key in table if isinstance(table, dict) else ():
         if _SECRET_NAME.search(key) and isinstance(table[key], str):
+            place = f"[connections.{connection}] {key}"
             raise SettingsError(
-                f"{path.name}: [connections.{connection}] {key} is a secret, and secrets never stand in the file.",
+                f"{path.name}: {place} is a secret, and secrets never stand in the file.",
                 remedy=f"Take it out and set {variable(connection, key)} in the environment, or run "
                 f"`crmbridge secret set {connection} {key}`, or give {key}_file = a file of mode 600. "
                 "If the file was shared, change the secret at the CRM as well.",

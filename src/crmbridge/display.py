@@ -24,7 +24,12 @@ from crmbridge.writeback.verify import Verified
 SHOWN: Final = 10
 """Rows of a plan or of what was set aside that a page shows; `--json` gives them all."""
 _TICKS: Final = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
-_STATES: Final = {"present": "already there", "planned": "would be done", "done": "done", "conflict": "conflict"}
+_STATES: Final = {
+    "present": "already there",
+    "planned": "would be done",
+    "done": "done",
+    "conflict": "conflict",
+}
 _STATUS: Final = {"done": "green", "partly": "yellow", "awaiting_approval": "cyan"}
 
 
@@ -34,7 +39,7 @@ def plain(data: Any) -> Any:
 
 
 def progress(console: Console) -> Callable[[str, int, int | None], None]:
-    """How far a run is: one line that renews itself on a terminal, nothing elsewhere (the log says it there)."""
+    """How far a run is: one line that renews itself on a terminal, nothing elsewhere."""
     if not console.is_terminal:
         return lambda step, done, total: None
     last = [0.0]
@@ -73,7 +78,9 @@ def plugins(infos: Sequence[PluginInfo]) -> RenderableType:
     table = _table("", "plugin", "from", "connectors", "writers", "metrics")
     for info in infos:
         lists = [", ".join(names) for names in (info.connectors, info.writers, info.metrics)]
-        table.add_row(_TICKS["failed" if info.error else "ok"], escape(info.name), escape(info.source), *lists)
+        table.add_row(
+            _TICKS["failed" if info.error else "ok"], escape(info.name), escape(info.source), *lists
+        )
         if info.error:
             table.add_row("", f"[red]{escape(info.error)}[/]")
     return table
@@ -128,16 +135,23 @@ def run_line(run: Run) -> RenderableType:
     plan_id = summary.get("plan")
     if run.status in ("awaiting_approval", "stopped") and plan_id:
         overrides = "".join(f" --override {name}" for name in summary.get("guards") or {})
-        text.append(f"\n  Nothing was written. To write it: crmbridge apply {plan_id}{overrides}", style="bold")
+        text.append(
+            f"\n  Nothing was written. To write it: crmbridge apply {plan_id}{overrides}", style="bold"
+        )
     return text
 
 
 def runs(found: Sequence[Run]) -> RenderableType:
     """The history."""
-    table = _table("#run", "connection", "kind", "at", "status", "#pulled", "#planned", "#sent", "#rejected", "#s")
+    table = _table(
+        "#run", "connection", "kind", "at", "status", "#pulled", "#planned", "#sent", "#rejected", "#s"
+    )
     for run in found:
         summary = run.summary
-        numbers = [f"{_total(summary, key):,}" if key in summary else "" for key in ("pulled", "planned", "sent", "rejected")]
+        numbers = [
+            f"{_total(summary, key):,}" if key in summary else ""
+            for key in ("pulled", "planned", "sent", "rejected")
+        ]
         table.add_row(
             str(run.id),
             run.connection,
@@ -217,7 +231,9 @@ def _row_dict(row: PlanRow) -> dict[str, Any]:
 def plan(ledger: Ledger, stored: Plan) -> RenderableType:
     """A plan for people: how many, of what, the guards, and the first rows whole."""
     counts = ledger.counts(stored.id)
-    title = Text(f"Plan {stored.id} of {stored.connection}: {counts.planned:,} records would be written", style="bold")
+    title = Text(
+        f"Plan {stored.id} of {stored.connection}: {counts.planned:,} records would be written", style="bold"
+    )
     table = _table("object", "id", "why", "before", "after")
     for row in ledger.plan_rows(stored.id, limit=SHOWN):
         table.add_row(row.object, escape(row.id), escape(row.reason), _values(row.before), _values(row.after))
@@ -235,9 +251,12 @@ def _values(values: Mapping[str, Any]) -> str:
 
 
 def write_plan_json(stream: TextIO, ledger: Ledger, stored: Plan) -> None:
-    """`{plan, planned, changes: [{object, id, field, before, after, reason}]}`, streamed: a plan may be large."""
+    """`{plan, planned, changes: [{object, id, field, before, after, reason}]}`, streamed: a plan may be
+    large.
+    """
     counts = ledger.counts(stored.id)
-    stream.write(f'{{"plan": {stored.id}, "planned": {counts.planned}, "guards": {json.dumps(dict(stored.guards))}, "changes": [')
+    head = {"plan": stored.id, "planned": counts.planned, "guards": dict(stored.guards)}
+    stream.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "changes": [')
     separator = "\n"
     for row in _rows(ledger, stored.id):
         for key, value in row.after.items():

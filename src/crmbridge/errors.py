@@ -21,7 +21,8 @@ class CRMBridgeError(Exception):
         record: str | None = None,
         said: str | None = None,
     ) -> None:
-        self.what, self.remedy, self.connection, self.record, self.said = what, remedy, connection, record, said
+        self.what, self.remedy, self.said = what, remedy, said
+        self.connection, self.record = connection, record
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -49,7 +50,7 @@ class TransientError(CRMBridgeError):
 
 
 class QuotaError(CRMBridgeError):
-    """The connection's share of the vendor's API limit is used up; the run goes on from its checkpoint later."""
+    """The connection's share of the vendor's API limit is used up; a later run goes on."""
 
 
 class StoreError(CRMBridgeError):

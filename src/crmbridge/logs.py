@@ -11,7 +11,9 @@ import structlog
 def configure(*, verbose: bool, json_lines: bool) -> None:
     """Set up the process's log lines; called once by the command line."""
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if json_lines
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[

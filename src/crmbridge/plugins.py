@@ -1,4 +1,4 @@
-"""The plugin manager. The built-ins register through the same hooks as everybody; a broken plugin is named."""
+"""The plugin manager. The built-ins use the same hooks as everybody; a broken plugin is named."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from crmbridge.metrics.base import Metric
 from crmbridge.writeback.base import Writer
 
 Kind = TypeVar("Kind", Connector, Writer, Metric)
+"""What a hook brings."""
 
 
 class _Files:
@@ -106,7 +107,9 @@ class Plugins:
         self.metrics |= metrics
         self.infos.append(PluginInfo(name, source, tuple(connectors), tuple(writers), tuple(metrics)))
 
-    def _ask(self, plugin: Any, hook: str, base: type[Kind], known: dict[str, type[Kind]]) -> dict[str, type[Kind]]:
+    def _ask(
+        self, plugin: Any, hook: str, base: type[Kind], known: dict[str, type[Kind]]
+    ) -> dict[str, type[Kind]]:
         others = [other for _, other in self._manager.list_name_plugin() if other is not plugin]
         answers = self._manager.subset_hook_caller(hook, remove_plugins=others)()
         classes: dict[str, type[Kind]] = {}
@@ -122,7 +125,7 @@ class Plugins:
         return classes
 
     def connector(self, name: str) -> type[Connector]:
-        """The connector of this name. Raises SettingsError that lists what there is, and what failed to load."""
+        """The connector of this name. Raises SettingsError that lists what there is and what failed."""
         if name in self.connectors:
             return self.connectors[name]
         failed = "; ".join(f"{info.name}: {info.error}" for info in self.infos if info.error)

@@ -19,6 +19,7 @@ from crmbridge.store.ledger import Ledger
 
 KEY_VARIABLE = "CRMBRIDGE_KEY"
 SERVICE = "crmbridge"
+_ELSEWHERE = "the environment, a file of mode 600 or the ledger's encrypted store"
 
 
 def variable(connection: str, name: str) -> str:
@@ -106,7 +107,8 @@ class Secrets:
             raise SettingsError(
                 "the ledger's encrypted store has no key.",
                 connection=self.connection,
-                remedy=f"Make one with `crmbridge secret new-key` and give it as {KEY_VARIABLE} or keep it in the keyring.",
+                remedy="Make one with `crmbridge secret new-key` and give it as "
+                f"{KEY_VARIABLE} or keep it in the keyring.",
             )
         try:
             return Fernet(key)
@@ -147,12 +149,12 @@ def _safe_keyring() -> KeyringBackend:
     for part in getattr(backend, "backends", [backend]):
         if _is_plaintext(part):
             raise SettingsError(
-                f"the keyring back end {type(part).__module__}.{type(part).__name__} keeps secrets as plain text.",
-                remedy="Remove it, or use the environment, a file of mode 600 or the ledger's encrypted store.",
+                f"the keyring {type(part).__module__}.{type(part).__name__} keeps secrets as plain text.",
+                remedy=f"Remove it, or use {_ELSEWHERE}.",
             )
     if backend.priority <= 0:
         raise SettingsError(
             "this machine has no keyring.",
-            remedy="Use the environment, a file of mode 600 or the ledger's encrypted store.",
+            remedy=f"Use {_ELSEWHERE}.",
         )
     return backend

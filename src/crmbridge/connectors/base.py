@@ -23,8 +23,8 @@ Cursor = Mapping[str, JsonValue]
 class SetAside:
     """A row that does not fit the model: kept with its reason, never dropped in silence.
 
-    `place` is where the admin finds it (`leads.csv:17`, or the CRM's record URL or id), `raw` the row as it came,
-    shortened to what a person needs to repair it.
+    `place` is where the admin finds it (`leads.csv:17`, or the CRM's record URL or id), `raw` the row as it
+    came, shortened to what a person needs to repair it.
     """
 
     object: ObjectName
@@ -38,12 +38,12 @@ class SetAside:
 class Page:
     """One page of a pull.
 
-    `records` are validated models, or a table in the columns of `model.columns` (`schema(object)` and attribute
-    columns) where the connector decodes in bulk; both follow the same rules.
-    `cursor` is where the next pull goes on once this page is stored.
-    `held` gives the values of our own fields as the CRM holds them now, by record id, where the page shows them
-    (they are never inputs). `complete` on the last page means: all pages since this call of `pull` together are all
-    records there are, so a record that was not among them is gone.
+    `records` are validated models, or a table in the columns of `model.columns` (`schema(object)` and
+    attribute columns) where the connector decodes in bulk; both follow the same rules. `cursor` is where the
+    next pull goes on once this page is stored. `held` gives the values of our own fields as the CRM holds
+    them now, by record id, where the page shows them (they are never inputs). `complete` on the last page
+    means: all pages since this call of `pull` together are all records there are, so a record that was not
+    among them is gone.
     """
 
     object: ObjectName
@@ -92,8 +92,8 @@ class Context:
     """What a connector or writer is given: its settings and the world it may touch.
 
     `options` is the connection's own part of the settings, validated by the connector's `Options`.
-    `secret(name)` returns a secret or raises SettingsError with the ways to set it. `clock` is the only clock.
-    `log` takes an event name and plain values (ids, counts; no names, no tokens).
+    `secret(name)` returns a secret or raises SettingsError with the ways to set it. `clock` is the only
+    clock. `log` takes an event name and plain values (ids, counts; no names, no tokens).
     """
 
     connection: str
@@ -128,16 +128,18 @@ class Connector(ABC):
 
     @abstractmethod
     def check(self) -> Iterator[CheckItem]:
-        """Look at everything a run needs: sign-in, permissions, limits, fields, one sample page. Changes nothing."""
+        """Look at everything a run needs: sign-in, permissions, limits, fields, one sample page. Changes
+        nothing.
+        """
 
     @abstractmethod
     def pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
         """Yield what has changed since `cursor`, or everything where it is None.
 
-        A pull of something unchanged may yield no page at all. A page's cursor must only cover what that page and
-        those before it hold: a run that is killed goes on from the last page stored. The same record may come
-        twice; nothing may be left out. Our own fields (`model.fields.is_own_name`) never go into attributes.
-        Raises SettingsError, AuthError, QuotaError, TransientError.
+        A pull of something unchanged may yield no page at all. A page's cursor must only cover what that page
+        and those before it hold: a run that is killed goes on from the last page stored. The same record may
+        come twice; nothing may be left out. Our own fields (`model.fields.is_own_name`) never go into
+        attributes. Raises SettingsError, AuthError, QuotaError, TransientError.
         """
 
     def close(self) -> None:  # noqa: B027 - nothing to close is a fine default

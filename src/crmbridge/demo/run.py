@@ -39,7 +39,9 @@ def run_demo(
     progress: Callable[[str, int, int | None], None],
     say: Callable[[str], None],
 ) -> DemoResult:
-    """Make the organisation unless it is there already, sync it twice, explain its best lead, write the report."""
+    """Make the organisation unless it is there already, sync it twice, explain its best lead, write the
+    report.
+    """
     settings = directory / SETTINGS
     if settings.exists():
         say(f"Using the organisation already in {directory}.")

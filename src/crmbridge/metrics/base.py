@@ -1,7 +1,7 @@
 """What a metric is: it fits a model to an organisation's history and says something about each record.
 
-Metrics are pure. They get frames (columns as of a moment) and settings, and return a model and results: no I/O,
-no clock, no randomness without a seed. A metric can be called in a notebook with a few Arrow tables
+Metrics are pure. They get frames (columns as of a moment) and settings, and return a model and results: no
+I/O, no clock, no randomness without a seed. A metric can be called in a notebook with a few Arrow tables
 (`Frame.of`).
 """
 
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crmbridge.model.columns import schema
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
+
 
 class Horizons(BaseModel):
     """Days within which the outcome must come."""
@@ -47,12 +48,12 @@ class MetricSettings(BaseModel):
 class Frame:
     """The organisation as of a moment, in columns.
 
-    `scan(object, columns)` yields record batches of the live records as known at `moment`, each once, with the
-    asked columns (own fields of the model, or `attributes.NAME`); a column the data does not have comes as nulls
-    of its type. `versions(object, columns)` yields every version known up to `moment`, of live and of deleted
-    records, in no order, with `valid_from` (since when it held) among the columns that can be asked for: what
-    training takes a record's state at a past moment from. `attribute_names(object)` lists the attributes there are.
-    `moment` is aware UTC; days are counted in `zone`.
+    `scan(object, columns)` yields record batches of the live records as known at `moment`, each once, with
+    the asked columns (own fields of the model, or `attributes.NAME`); a column the data does not have comes
+    as nulls of its type. `versions(object, columns)` yields every version known up to `moment`, of live and
+    of deleted records, in no order, with `valid_from` (since when it held) among the columns that can be
+    asked for: what training takes a record's state at a past moment from. `attribute_names(object)` lists the
+    attributes there are. `moment` is aware UTC; days are counted in `zone`.
     """
 
     moment: datetime
@@ -74,7 +75,8 @@ class Frame:
             if table is None:
                 return
             arrays = [
-                table[name].combine_chunks() if name in table.column_names
+                table[name].combine_chunks()
+                if name in table.column_names
                 else pa.nulls(table.num_rows, column_type(object_name, name))
                 for name in columns
             ]
@@ -83,7 +85,11 @@ class Frame:
         def names(object_name: ObjectName) -> Sequence[str]:
             table = tables.get(object_name)
             prefix = "attributes."
-            found = [] if table is None else [n[len(prefix):] for n in table.column_names if n.startswith(prefix)]
+            found = (
+                []
+                if table is None
+                else [n[len(prefix) :] for n in table.column_names if n.startswith(prefix)]
+            )
             return sorted(found)
 
         return cls(moment=moment, zone=zone, scan=scan, versions=scan, attribute_names=names)
@@ -103,7 +109,9 @@ def _collect(batches: Iterator[pa.RecordBatch], object_name: ObjectName, columns
 
 
 class Metric(ABC):
-    """One metric. `apply` is row-wise: a record's result depends on that record, the frame and the model alone."""
+    """One metric. `apply` is row-wise: a record's result depends on that record, the frame and the model
+    alone.
+    """
 
     name: ClassVar[str]
     produces: ClassVar[tuple[str, ...]]
@@ -117,7 +125,7 @@ class Metric(ABC):
         self.settings = settings
 
     def outcomes(self, object_name: ObjectName, frame: Frame) -> int:
-        """How many outcomes the frame knows; a model is refitted when they grow. 0 for what learns from none."""
+        """How many outcomes the frame knows: a model is refitted when they grow."""
         return 0
 
     @abstractmethod

@@ -115,15 +115,15 @@ def to_table(object_name: ObjectName, records: Sequence[Record]) -> pa.Table:
         keys.update(dict.fromkeys(record.attributes))
     missing = object()
     for key in sorted(keys):
-        cells = []
+        cells: list[str | None] = []
         for record in records:
-            value = record.attributes.get(key, missing)  # type: ignore[arg-type]
+            value: Any = record.attributes.get(key, missing)
             if value is missing:
                 cells.append(None)
             elif isinstance(value, str):
                 cells.append('"' + value)
             else:
-                cells.append(tag(value))  # type: ignore[arg-type]
+                cells.append(tag(value))
         columns[attribute_column(key)] = pa.array(cells, pa.string())
     return pa.table(columns)
 

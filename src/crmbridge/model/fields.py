@@ -34,7 +34,7 @@ class Field:
 
     @property
     def label(self) -> str:
-        """`CRMBridge Score Low`; Zoho cuts labels at 25 characters, so its connector has a table of its own."""
+        """`CRMBridge Score Low`. Zoho takes 25 characters: its connector has a table of its own."""
         return "CRMBridge " + " ".join(word.capitalize() for word in self.key.split("_"))
 
     @property
@@ -69,26 +69,46 @@ _ALL: Final[tuple[Field, ...]] = (
         choices=("rising", "steady", "falling", "new"),
         length=10,
     ),
-    Field("reasons_up", _SCORED, "text", "What raises the score, with the organisation's own rates", length=1024),
-    Field("reasons_down", _SCORED, "text", "What lowers the score, with the organisation's own rates", length=1024),
+    Field(
+        "reasons_up", _SCORED, "text", "What raises the score, with the organisation's own rates", length=1024
+    ),
+    Field(
+        "reasons_down",
+        _SCORED,
+        "text",
+        "What lowers the score, with the organisation's own rates",
+        length=1024,
+    ),
     Field("next_action", ("lead", "deal"), "text", "What to do next, and why", length=255),
     Field("scored_at", _SCORED, "datetime", "The moment the score holds for"),
     Field("model", _SCORED, "text", "The model that made the score", length=80),
     Field("segment", ("account",), "text", "The customer group", length=80),
-    Field("p_alive", ("account",), "number", "The chance that the customer will order again, 0 to 1", decimals=4),
+    Field(
+        "p_alive", ("account",), "number", "The chance that the customer will order again, 0 to 1", decimals=4
+    ),
     Field("value_12m", ("account",), "number", "Expected value of the next 12 months"),
     Field("value_low", ("account",), "number", "Lower end of the value's 90 % interval"),
     Field("value_high", ("account",), "number", "Upper end of the value's 90 % interval"),
     *_efficiency("communication_efficiency", "Positive outcomes per hour of communication"),
     *_efficiency("follow_up_efficiency", "Deals won per hour of follow-up"),
     *_efficiency("order_efficiency", "Orders fulfilled per processing day"),
-    Field("time_coverage", _EFFICIENCY, "number", "Share of communications whose time was measured, 0 to 1", decimals=4),
+    Field(
+        "time_coverage",
+        _EFFICIENCY,
+        "number",
+        "Share of communications whose time was measured, 0 to 1",
+        decimals=4,
+    ),
     Field("days_in_stage", ("deal",), "number", "Days the deal has been in its stage", decimals=0),
     Field("typical_days", ("deal",), "number", "Days deals typically stay in this stage", decimals=1),
     Field("stuck", ("deal",), "boolean", "Longer in its stage than such deals usually are"),
     Field("expected_revenue", ("deal",), "number", "Amount times the chance to win"),
-    Field("data_quality", ("lead", "contact", "account", "deal"), "number", "How complete and valid, 0 to 100"),
-    Field("data_issues", ("lead", "contact", "account", "deal"), "text", "What is missing or wrong", length=1024),
+    Field(
+        "data_quality", ("lead", "contact", "account", "deal"), "number", "How complete and valid, 0 to 100"
+    ),
+    Field(
+        "data_issues", ("lead", "contact", "account", "deal"), "text", "What is missing or wrong", length=1024
+    ),
 )
 
 CATALOGUE: Final[Mapping[str, Field]] = MappingProxyType({field.key: field for field in _ALL})

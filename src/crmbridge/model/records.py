@@ -204,4 +204,5 @@ def page_adapter(object_name: ObjectName) -> TypeAdapter[list[Any]]:
     `page_adapter("lead").validate_python(rows)` and `.validate_json(body)` return a list of records and raise
     pydantic's `ValidationError`, whose `errors()` name the row by the first item of `loc`.
     """
-    return TypeAdapter(list[RECORDS[object_name]])  # type: ignore[misc]
+    record: Any = RECORDS[object_name]
+    return TypeAdapter(list[record])

@@ -46,7 +46,7 @@ def require_writer(session: Session) -> Writer:
         raise SettingsError(
             f"the connector {session.connector.name} can't write back.",
             connection=session.name,
-            remedy="Use `crmbridge report` or `crmbridge export`, or install the plugin that brings its writer.",
+            remedy="Use `crmbridge report` or `crmbridge export`, or install a plugin with its writer.",
         )
     return session.writer
 
@@ -58,7 +58,9 @@ def remember_held(session: Session, run: int, object_name: str, table: pa.Table)
 
 
 def results_table(session: Session, object_name: ObjectName, moment: datetime) -> pa.Table | None:
-    """All results of an object as of the moment, in the columns of `result_schema`; None where there are none."""
+    """All results of an object as of the moment, in the columns of `result_schema`; None where there are
+    none.
+    """
     keys = {field.key for field in fields_on(object_name, session.connection.settings.fields)}
     wanted = result_schema(object_name, keys)
     columns: dict[str, pa.Array] = {}
@@ -78,7 +80,10 @@ def results_table(session: Session, object_name: ObjectName, moment: datetime) -
             ids = table["id"].combine_chunks()
         else:
             new = table["id"].filter(pc.invert(pc.is_in(table["id"], value_set=ids))).combine_chunks()
-            columns = {key: pa.concat_arrays([column, pa.nulls(len(new), column.type)]) for key, column in columns.items()}
+            columns = {
+                key: pa.concat_arrays([column, pa.nulls(len(new), column.type)])
+                for key, column in columns.items()
+            }
             ids = pa.concat_arrays([ids, new])
         position = pc.index_in(ids, value_set=table["id"].combine_chunks())
         for key in produced:
@@ -122,5 +127,7 @@ def _held(session: Session, object_name: ObjectName) -> pa.Table | None:
 def _scan(
     session: Session, metric: str, object_name: ObjectName, keys: list[str], moment: datetime
 ) -> pa.Table | None:
-    batches = list(session.lake.scan(session.name, result_object(metric, object_name), ["id", *keys], at=moment))
+    batches = list(
+        session.lake.scan(session.name, result_object(metric, object_name), ["id", *keys], at=moment)
+    )
     return pa.Table.from_batches(batches) if batches else None

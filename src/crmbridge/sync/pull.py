@@ -46,11 +46,14 @@ class _Gathered:
 
     @property
     def rows(self) -> int:
-        return sum(table.num_rows for table in self.tables) + len(self.deleted)
+        return sum(int(table.num_rows) for table in self.tables) + len(self.deleted)
 
 
-def pull(session: Session, run: int, *, seen_at: datetime, full: bool = False, accept_shrunk: bool = False) -> dict[str, str]:
-    """Pull every object of the connection into the lake; returns the guards that tripped, with their sentences.
+def pull(
+    session: Session, run: int, *, seen_at: datetime, full: bool = False, accept_shrunk: bool = False
+) -> dict[str, str]:
+    """Pull every object of the connection into the lake; returns the guards that tripped, with their
+    sentences.
 
     Raises GuardError before anything is read where the CRM is not the one the connection was made for.
     """
@@ -65,7 +68,9 @@ def pull(session: Session, run: int, *, seen_at: datetime, full: bool = False, a
         )
     guards: dict[str, str] = {}
     for object_name in session.connector.objects():
-        sentence = _pull_object(session, run, object_name, seen_at=seen_at, full=full, accept_shrunk=accept_shrunk)
+        sentence = _pull_object(
+            session, run, object_name, seen_at=seen_at, full=full, accept_shrunk=accept_shrunk
+        )
         if sentence:
             guards.setdefault("shrunk", sentence)
     return guards
@@ -96,8 +101,8 @@ def _pull_object(
             gathered.cursor = None
             _store(session, run, object_name, gathered, seen_at=seen_at)
             return (
-                f"a read that should see every {object_name} found {live - len(gone):,} of the {live:,} known; "
-                "the others were not taken for deleted"
+                f"a read that should see every {object_name} found {live - len(gone):,} of the {live:,} "
+                "known; the others were not taken for deleted"
             )
         gathered.deleted += gone.to_pylist()
     if gathered.tables or gathered.cursor is not None or gathered.set_aside:
@@ -111,7 +116,9 @@ def _gone(session: Session, object_name: ObjectName, seen: list[pa.ChunkedArray]
     return live.filter(pc.invert(pc.is_in(live, value_set=present.combine_chunks())))
 
 
-def _store(session: Session, run: int, object_name: ObjectName, gathered: _Gathered, *, seen_at: datetime) -> None:
+def _store(
+    session: Session, run: int, object_name: ObjectName, gathered: _Gathered, *, seen_at: datetime
+) -> None:
     if gathered.held:
         session.lake.append(
             session.name,

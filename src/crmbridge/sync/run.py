@@ -17,8 +17,8 @@ from typing import Literal
 from pydantic import JsonValue
 
 from crmbridge.errors import CRMBridgeError, GuardError, NotFoundError
-from crmbridge.store.ledger import Counts, Ledger, Plan, Run, RunKind, RunStatus
 from crmbridge.model.records import ObjectName
+from crmbridge.store.ledger import Counts, Ledger, Plan, Run, RunKind, RunStatus
 from crmbridge.sync.plan import make_plan, remember_held, require_writer
 from crmbridge.sync.pull import held_table
 from crmbridge.sync.pull import pull as pull_all
@@ -47,8 +47,8 @@ def sync(
     """One whole run.
 
     `approve`: "yes" approves for the person who said so, a function asks, None leaves the decision to the
-    connection's `approval`. Guards stop an automatic run and "yes" (status `stopped`); a plan nobody approves is
-    kept as `awaiting_approval`.
+    connection's `approval`. Guards stop an automatic run and "yes" (status `stopped`); a plan nobody approves
+    is kept as `awaiting_approval`.
     """
     if not dry_run and session.writer is not None:
         _finish_what_was_begun(session, "sync", moment)
@@ -83,7 +83,9 @@ def score(session: Session, *, moment: datetime) -> Run:
 def plan(session: Session, *, moment: datetime) -> Run:
     """Plan alone, from the results there are as of the moment."""
     with _run(session, "plan", moment) as work:
-        stored = session.ledger.plan_of_run(work.run) or make_plan(session, work.run, moment=moment, guards={})
+        stored = session.ledger.plan_of_run(work.run) or make_plan(
+            session, work.run, moment=moment, guards={}
+        )
         work.status = "awaiting_approval" if stored.status == "awaiting_approval" else "done"
     return session.ledger.run(work.run)
 
@@ -125,7 +127,14 @@ def undo(session: Session, run_id: int) -> Run:
         if stored is None:
             rows = undo_rows(undone.id, ledger=session.ledger, writer=writer)
             stored = session.ledger.store_plan(
-                work.run, session.name, "undo", undone.moment, rows, status="approved", guards={}, undoes=undone.run
+                work.run,
+                session.name,
+                "undo",
+                undone.moment,
+                rows,
+                status="approved",
+                guards={},
+                undoes=undone.run,
             )
         work.summary["undoes"] = run_id
         work.status = _write(session, work.run, stored)
@@ -174,6 +183,7 @@ def _decide_and_apply(
 def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] = ()) -> RunStatus:
     """Apply an approved plan to its end, and read back what was sent."""
     writer = require_writer(session)
+
     def remember(object_name: ObjectName, sent: Sequence[tuple[str, Values]]) -> None:
         table = held_table(object_name, dict(sent), session.connection.settings.fields)
         remember_held(session, run_id, object_name, table)
@@ -192,12 +202,14 @@ def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] 
         writer=writer,
         on_progress=lambda read: session.progress("verify", read, counts.sent),
     )
-    session.log("verified", run=run_id, read=found.read, differing=len(found.differences), gone=len(found.gone))
+    session.log(
+        "verified", run=run_id, read=found.read, differing=len(found.differences), gone=len(found.gone)
+    )
     return "partly" if counts.rejected or not found.holds else "done"
 
 
 def _finish_what_was_begun(session: Session, kind: RunKind, moment: datetime) -> None:
-    """Finish an approved plan that a killed or failed run left, unless the run that comes is that run again."""
+    """Finish an approved plan that a killed run left, unless the coming run is that run again."""
     left = session.ledger.unfinished_plan(session.name)
     if left is None:
         return
@@ -255,7 +267,7 @@ def _run(session: Session, kind: RunKind, moment: datetime, plan: Plan | None = 
 
 
 def _read(session: Session, run_id: int) -> Summary:
-    """What the run stored, per object: counted from the ledger, so that a resumed run counts all of itself."""
+    """What the run stored, per object, from the ledger: so a resumed run counts all of itself."""
     pulled: Counter[str] = Counter(dict.fromkeys(session.connector.objects(), 0))
     deleted = pulled.copy()
     for part in session.ledger.parts(session.name):

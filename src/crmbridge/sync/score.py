@@ -1,7 +1,7 @@
 """Score: metrics are fitted where it is time, and their results become versions in the lake.
 
-A metric's results for an object are the lake's `result/<metric>/<object>`; its tables about the organisation as a
-whole are `table/<metric>/<object>/<name>`, with the row's number as id.
+A metric's results for an object are the lake's `result/<metric>/<object>`; its tables about the organisation
+as a whole are `table/<metric>/<object>/<name>`, with the row's number as id.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a writer is: it makes our own fields, reads what they hold, and writes them, row by row accounted for."""
+"""What a writer is: it makes our own fields, reads what they hold, and writes them row by row."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from crmbridge.model.records import ObjectName
 class Change:
     """One record's write: values by key of the field catalogue. A None clears the field.
 
-    Raises ValueError for a key that is not ours or that the object does not carry: a change of anything else can't
-    even be expressed.
+    Raises ValueError for a key that is not ours or that the object does not carry: a change of anything else
+    can't even be expressed.
     """
 
     object: ObjectName
@@ -34,9 +34,9 @@ class Change:
 class Outcome:
     """What became of one change.
 
-    `sent`: the CRM acknowledged it. `rejected`: the CRM refused this row for good (`code` and `message` are its own
-    words). `retry`: refused for now (locked, busy); try again later. `unknown`: the answer was lost after the
-    request left; only reading back tells.
+    `sent`: the CRM acknowledged it. `rejected`: the CRM refused this row for good (`code` and `message` are
+    its own words). `retry`: refused for now (locked, busy); try again later. `unknown`: the answer was lost
+    after the request left; only reading back tells.
     """
 
     id: str
@@ -49,8 +49,8 @@ class Outcome:
 class InstallStep:
     """One thing `install` or `uninstall` does or would do.
 
-    `state`: `present` (nothing to do), `planned` (dry run), `done`, or `conflict` (it can't be done as it stands;
-    `remedy` says what to do).
+    `state`: `present` (nothing to do), `planned` (dry run), `done`, or `conflict` (it can't be done as it
+    stands; `remedy` says what to do).
     """
 
     what: str
@@ -68,14 +68,14 @@ class Writer(ABC):
     batch_size: ClassVar[int]
     """How many changes one `write` takes at the most."""
     reads_are_free: ClassVar[bool] = False
-    """Whether reading costs no API call: then every plan reads all it compares with, instead of what was held."""
+    """Whether reading costs no API call: then every plan reads all it compares with."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
 
     @abstractmethod
     def install(self, *, dry_run: bool) -> Iterator[InstallStep]:
-        """Create the fields of `context.fields` where missing. Idempotent; conflicts come before anything is made."""
+        """Create the missing fields of `context.fields`; idempotent, conflicts come first."""
 
     @abstractmethod
     def uninstall(self, *, dry_run: bool) -> Iterator[InstallStep]:
@@ -94,13 +94,12 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, object_name: ObjectName, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Write at most `batch_size` changes of distinct records; exactly one outcome per change, in any order.
+        """Write at most `batch_size` changes of distinct records; exactly one outcome each, in any order.
 
         Transient trouble is retried inside by the vendor's rules; what is left of it comes back as `retry` or
-        `unknown`. Never fires automations where the vendor has a way not to. Raises AuthError and QuotaError only
-        before anything of this call was sent.
+        `unknown`. Never fires automations where the vendor has a way not to. Raises AuthError and QuotaError
+        only before anything of this call was sent.
         """
 
     def close(self) -> None:  # noqa: B027 - nothing to close is a fine default
         """Give back connections and files."""
-
