@@ -236,8 +236,8 @@ class _Tallying:
 class _Deals:
     """The deals, and the hours spent on each from its first communication on.
 
-    A communication is never before the first one; any other activity may be: those before what is so far known
-    as the first wait until all activities were seen.
+    A communication is never before the first one; any other activity may be: those before what is so far
+    known as the first wait until all activities were seen.
     """
 
     def __init__(self, frame: Frame) -> None:
