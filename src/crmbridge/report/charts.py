@@ -14,6 +14,17 @@ from crmbridge.report.svg import HALF, NARROW, Chart, Spec, draw, values
 
 _ROW: Final = 26
 """Height of a bar with the space around it, in pixels."""
+_LEGEND: Final[Spec] = {
+    "orient": "top",
+    "symbolType": "square",
+    "symbolStrokeWidth": 0,
+    "labelColor": "var(--muted)",
+    "labelFontSize": 12,
+    "titleColor": "var(--muted)",
+    "titleFontSize": 12,
+    "titleFontWeight": "normal",
+    "titleOrient": "left",
+}
 _GRADES: Final = ("A", "B", "C", "D")
 
 
@@ -144,7 +155,7 @@ def distribution(scores: Scores) -> Chart | None:
                 "color": {
                     "field": "grade",
                     "type": "nominal",
-                    "legend": None,
+                    "legend": {"title": "Grade", **_LEGEND},
                     "scale": {
                         "domain": list(_GRADES),
                         "range": [f"var(--grade-{grade.lower()})" for grade in _GRADES],
@@ -265,9 +276,9 @@ def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
     if team is not None:
         sentence += f" The team: {words.significant(team, 3)}."
         if above:
-            sentence += f" Clearly above it: {words.listed([row['name'] for row in above])}."
+            sentence += f" Clearly above it: {words.some([row['name'] for row in above])}."
         if below:
-            sentence += f" Clearly below it: {words.listed([row['name'] for row in below])}."
+            sentence += f" Clearly below it: {words.some([row['name'] for row in reversed(below)])}."
         if not above and not below:
             sentence += " Nobody can be told apart from it."
     top = max(row[f"{key}_high"] for row in rows) * 1.05
@@ -373,13 +384,7 @@ def money_in_stages(stages: pa.Table, currency: str | None) -> Chart | None:
             "field": "what",
             "type": "nominal",
             "scale": {"domain": ["moving", "stuck"], "range": ["var(--blue)", "var(--amber)"]},
-            "legend": {
-                "title": None,
-                "orient": "top",
-                "symbolType": "square",
-                "labelColor": "var(--muted)",
-                "labelFontSize": 12,
-            },
+            "legend": {"title": None, **_LEGEND},
         }
         layers: list[Spec] = [
             {

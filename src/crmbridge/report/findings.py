@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from itertools import pairwise
 
 from crmbridge.report import words
 from crmbridge.report.data import EFFICIENCIES, ReportData
 
 
 def findings(data: ReportData, limit: int = 3) -> list[str]:
-    """The most important sentences the data can back, at most `limit`; fewer where it can't."""
-    found = (sentence(data) for sentence in _SENTENCES)
+    """What to act on: the most important sentences the data can back, `limit` at most."""
+    found = (sentence(data) for sentence in (_stuck, _leads, _reps, _narrowest))
     return [sentence for sentence in found if sentence][:limit]
+
+
+def cautions(data: ReportData) -> list[str]:
+    """What to keep in mind before acting: models that know nothing, records refused or set aside, guards."""
+    found = (sentence(data) for sentence in (_blind, _stopped, _refused, _set_aside))
+    return [sentence for sentence in found if sentence]
 
 
 def currencies(data: ReportData) -> list[str | None]:
@@ -101,6 +106,24 @@ def _reps(data: ReportData) -> str | None:
     return None
 
 
+def _narrowest(data: ReportData) -> str | None:
+    rows = data.funnel.to_pylist()
+    steps = [(row["share"], before, row) for before, row in pairwise(rows) if row["share"] is not None]
+    if not steps:
+        return None
+    share, before, row = min(steps, key=lambda step: step[0])
+    return (
+        f"Most is lost between {before['stage']} and {row['stage']}: {words.percent(share)} of "
+        f"{words.number(before['records'])} go on."
+    )
+
+
+def _stopped(data: ReportData) -> str | None:
+    if data.written is None or not data.written.plan.guards or data.written.plan.status != "stopped":
+        return None
+    return f"Nothing was written: {words.listed(list(data.written.plan.guards.values()))}."
+
+
 def _set_aside(data: ReportData) -> str | None:
     number = sum(data.set_aside_counts.values())
     if not number:
@@ -108,13 +131,3 @@ def _set_aside(data: ReportData) -> str | None:
     return (
         f"{words.many(number, 'record')} could not be read and {'was' if number == 1 else 'were'} set aside."
     )
-
-
-_SENTENCES: Final[tuple[Callable[[ReportData], str | None], ...]] = (
-    _refused,
-    _blind,
-    _stuck,
-    _leads,
-    _reps,
-    _set_aside,
-)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,7 +13,8 @@ from markupsafe import Markup
 
 from crmbridge.report import charts, words
 from crmbridge.report.data import EFFICIENCIES, ReportData
-from crmbridge.report.findings import currencies, expected, findings
+from crmbridge.report.files import replacing
+from crmbridge.report.findings import cautions, currencies, expected, findings
 
 
 def render(data: ReportData) -> str:
@@ -26,15 +25,9 @@ def render(data: ReportData) -> str:
 def write(data: ReportData, path: Path) -> Path:
     """Render to `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(render(data))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    page = render(data)
+    with replacing(path) as file:
+        file.write_text(page, "utf-8")
     return path
 
 
@@ -72,6 +65,7 @@ def _view(data: ReportData) -> dict[str, Any]:
         "data": data,
         "moment": data.moment.astimezone(data.zone),
         "findings": findings(data),
+        "cautions": cautions(data),
         "expected": words.moneys(expected(data)) if expected(data) else None,
         "funnel": charts.funnel(data.funnel),
         "money": charts.money_in_stages(data.stages, main[0]) if main else None,

@@ -64,8 +64,8 @@ def money(amount: float, currency: str | None) -> str:
     sign = "\u2212" if amount < 0 else ""
     size = abs(amount)
     for step, word in _STEPS:
-        if round(size / step, 2) >= 1:
-            text = f"{significant(size / step, 3)}{NBSP}{word}"
+        if size / step >= 0.9995:
+            text = f"{_short(significant(size / step, 3))}{NBSP}{word}"
             break
     else:
         text = number(size)
@@ -73,6 +73,10 @@ def money(amount: float, currency: str | None) -> str:
         return sign + text
     symbol = _SYMBOLS.get(currency)
     return f"{sign}{symbol}{text}" if symbol else f"{sign}{currency}{NBSP}{text}"
+
+
+def _short(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def moneys(amounts: Iterable[tuple[float, str | None]]) -> str:
@@ -94,6 +98,13 @@ def day(moment: datetime) -> str:
 def minute(moment: datetime) -> str:
     """`31 March 2026, 08:05`."""
     return f"{day(moment)}, {moment:%H:%M}"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """`a, b and c`, or `a, b, c and 4 more`."""
+    if len(names) <= most + 1:
+        return listed(names)
+    return listed([*names[:most], f"{len(names) - most} more"])
 
 
 def listed(words: Sequence[str]) -> str:

@@ -1,0 +1,103 @@
+"""What each exported column means, in which unit: the words of `schema.json`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from crmbridge.model.fields import CATALOGUE
+from crmbridge.model.records import RECORDS
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A column in words; `unit` is None where it has none."""
+
+    meaning: str
+    unit: str | None = None
+
+
+_RECORD: Final = {
+    "id": Meaning("The record's id in the CRM, always text"),
+    "created_at": Meaning("When the record was made in the CRM", "UTC"),
+    "modified_at": Meaning("When the CRM last changed the record", "UTC"),
+    "owner_id": Meaning("The rep who owns the record"),
+    "annual_revenue": Meaning("Revenue of a year", "the CRM's own currency"),
+    "amount": Meaning("The amount", "the row's currency"),
+    "employees": Meaning("Number of employees", "people"),
+    "duration": Meaning("How long it took; empty where it was not measured", "seconds"),
+}
+_ENDS: Final = (("_at", "UTC"), ("_hours", "hours"), ("_days", "days"), ("_coverage", "share, 0 to 1"))
+_UNITS: Final = {
+    "score": "percent",
+    "score_low": "percent",
+    "score_high": "percent",
+    "communication_efficiency": "outcomes per hour",
+    "follow_up_efficiency": "deals won per hour",
+    "order_efficiency": "orders per processing day",
+    "time_coverage": "share, 0 to 1",
+    "p_alive": "share, 0 to 1",
+    "days_in_stage": "days",
+    "typical_days": "days",
+    "data_quality": "0 to 100",
+    "expected_revenue": "the deal's currency",
+}
+_LEDGER: Final = {
+    "run": Meaning("The run's number"),
+    "plan": Meaning("The plan's number"),
+    "kind": Meaning("What kind of run or plan it is"),
+    "moment": Meaning("The moment the run or plan holds for", "UTC"),
+    "started_at": Meaning("When the run began", "UTC"),
+    "finished_at": Meaning("When the run ended; empty while it has not", "UTC"),
+    "status": Meaning("How it stands"),
+    "attempts": Meaning("How often it was begun, or sent"),
+    "summary": Meaning("What the run counted", "JSON"),
+    "error": Meaning("Why it failed"),
+    "approved_by": Meaning("Who let it be written: a person or the policy in the settings"),
+    "guards": Meaning("The guards that stopped it, each with its reason", "JSON"),
+    "undoes": Meaning("The run whose writes it takes back"),
+    "position": Meaning("The row's place in its plan"),
+    "object": Meaning("The record's kind"),
+    "before": Meaning("What the CRM held when it was planned, by field", "JSON"),
+    "after": Meaning("What was to be written, by field", "JSON"),
+    "reason": Meaning("Why it was to be written"),
+    "state": Meaning("pending, sent, same or rejected"),
+    "code": Meaning("The CRM's code where it refused"),
+    "message": Meaning("The CRM's words where it refused"),
+    "model": Meaning("The model's name"),
+    "metric": Meaning("The metric"),
+    "card": Meaning("The model's card", "JSON"),
+}
+
+
+def of_record(object_name: str, column: str) -> Meaning:
+    """A column of an object's records: the common model's field, or a field of the CRM under its own name."""
+    if column in _RECORD:
+        return _RECORD[column]
+    if column not in RECORDS[object_name].model_fields:  # type: ignore[index]
+        return Meaning("A field of the CRM, as text under the CRM's own name")
+    return Meaning(_words(column), _unit(column))
+
+
+def of_result(column: str) -> Meaning:
+    """A column of a metric's results."""
+    if column == "id":
+        return _RECORD["id"]
+    if column in CATALOGUE:
+        base = re.sub(r"_(low|high)$", "", column)
+        return Meaning(CATALOGUE[column].description, _UNITS.get(column, _UNITS.get(base)))
+    return Meaning(_words(column), _unit(column))
+
+
+def of_ledger(column: str) -> Meaning:
+    """A column of the ledger's tables."""
+    return _LEDGER.get(column, Meaning(_words(column), _unit(column)))
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ").strip().capitalize()
+
+
+def _unit(column: str) -> str | None:
+    return next((unit for end, unit in _ENDS if column.endswith(end)), None)
