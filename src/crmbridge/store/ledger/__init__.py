@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from crmbridge.store.ledger import tables
 from crmbridge.store.ledger.leases import Leases
 from crmbridge.store.ledger.models import Models, ModelStatus, StoredModel
-from crmbridge.store.ledger.parts import Part, Parts, SetAsideRow
+from crmbridge.store.ledger.parts import Part, Parts, PartsState, SetAsideRow
 from crmbridge.store.ledger.plans import Counts, Plan, PlanKind, PlanRow, Plans, PlanStatus, RowState
 from crmbridge.store.ledger.runs import Run, RunKind, Runs, RunStatus
 from crmbridge.store.ledger.secrets import Secrets
@@ -20,6 +20,7 @@ __all__ = [
     "Ledger",
     "ModelStatus",
     "Part",
+    "PartsState",
     "Plan",
     "PlanKind",
     "PlanRow",

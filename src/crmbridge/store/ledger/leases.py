@@ -29,8 +29,9 @@ class Leases(Database):
     def lease(self, name: str) -> Iterator[int]:
         """Hold the lease for as long as the block lasts; yields the fencing token, larger with every holder.
 
-        Raises BusyError while somebody alive holds it, this process included. While the lease `connection/NAME`
-        is held, every write of this ledger that concerns the connection checks that it still is.
+        Raises BusyError while somebody alive holds it, this process included. While the lease
+        `connection/NAME` is held, every write of this ledger that concerns the connection checks that it
+        still is.
         """
         token = self._acquire(name)
         over = threading.Event()
@@ -86,8 +87,8 @@ class Leases(Database):
                 if not self._renew(name, token):
                     return
             except StoreError:
-                # The next beat tries again. If none gets through, the lease goes to another after a while, and
-                # the fence stops this process's own writes.
+                # The next beat tries again. If none gets through, the lease goes to another after a while,
+                # and the fence stops this process's own writes.
                 continue
 
     def _renew(self, name: str, token: int) -> bool:

@@ -20,7 +20,8 @@ class Part:
 
     `path` is relative to the lake's root. `updates` counts rows that replace an earlier version, `tombstones`
     rows that say a record is gone, `live` by how much the part raised the number of live records. The seqs of
-    its rows lie in `first_seq..last_seq`, which no other part's overlap; their valid_from in `oldest..newest`.
+    its rows lie in `first_seq..last_seq`, which no other part's overlap; their valid_from in
+    `oldest..newest`.
     """
 
     connection: str
@@ -37,6 +38,16 @@ class Part:
     newest: datetime
     bytes: int
     run: int
+
+
+@dataclass(frozen=True)
+class PartsState:
+    """What an object's parts come to. It differs after any change of them."""
+
+    count: int
+    last_number: int
+    last_seq: int
+    live: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,19 @@ class Parts(Database):
                 Part(**row)
                 for row in db.execute(query.order_by(parts.c.object, parts.c.first_seq)).mappings()
             ]
+
+    def parts_state(self, connection: str, object_name: str) -> PartsState:
+        """How many parts an object has, the last number and seq used (0 if none), and its live records."""
+        parts = tables.parts
+        sums = (
+            sa.func.count(),
+            sa.func.max(parts.c.number),
+            sa.func.max(parts.c.last_seq),
+            sa.func.sum(parts.c.live),
+        )
+        query = sa.select(*sums).where(parts.c.connection == connection, parts.c.object == object_name)
+        with self._read() as db:
+            return PartsState(*(int(number or 0) for number in db.execute(query).one()))
 
     def register(
         self,
@@ -117,7 +141,7 @@ class Parts(Database):
                 db.execute(sa.insert(parts).values(**asdict(part)))
 
     def set_aside(self, run_id: int, items: Sequence[SetAsideRow]) -> None:
-        """Keep rows that do not fit. The same object, place and reason counts once per run, resumed or not."""
+        """Keep rows that do not fit. The same object, place and reason counts once per run."""
         with self._write() as db:
             _set_aside(db, run_id, items)
 

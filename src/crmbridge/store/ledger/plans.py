@@ -299,7 +299,7 @@ def _row_tuples(plan_id: int, rows: Iterable[PlanRow]) -> Iterator[tuple[Any, ..
 
 
 def _insert_rows(db: sa.Connection, rows: Iterator[tuple[Any, ...]]) -> None:
-    statement = f"INSERT INTO plan_rows {_WRITTEN} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - no outside text
+    statement = f"INSERT INTO plan_rows {_WRITTEN} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own words
     while chunk := list(islice(rows, _CHUNK)):
         db.exec_driver_sql(statement, chunk)
 

@@ -1,7 +1,7 @@
 """The ledger's schema, step by step (Alembic).
 
-A new step is the next file in `versions/`, written like those there, and a new `HEAD`; a test compares what the
-steps make with `store/ledger/tables.py`.
+A new step is the next file in `versions/`, written like those there, and a new `HEAD`; a test compares what
+the steps make with `store/ledger/tables.py`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,160 @@
+"""Upkeep: few files, no strays, nothing of who asked to be forgotten, and a look whether all is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.errors import StoreError
+from crmbridge.store.lake import files, reading
+from crmbridge.store.lake.table import Table, moment
+from crmbridge.store.ledger import Part
+
+
+def compact(table: Table, *, at_least: int, small: int, largest: int) -> int:
+    """Merge runs of `at_least` or more neighbouring parts of fewer than `small` rows; returns the parts
+    saved.
+
+    A merged part has at most `largest` rows. Every version stays, with its seq and moments, so all reading
+    gives what it gave before.
+    """
+    state = table.ledger.parts_state(table.connection, table.object)
+    number, old, new = state.last_number, [], []
+    for is_small, neighbours in groupby(table.parts(), key=lambda part: part.rows < small):
+        run = list(neighbours)
+        if not is_small or len(run) < at_least:
+            continue
+        for group in _groups(run, largest):
+            if len(group) > 1:
+                number += 1
+                old += group
+                new.append(_merged(table, group, number))
+    _exchange(table, old, new)
+    return len(old) - len(new)
+
+
+def forget(table: Table, id: str) -> int:
+    """Rewrite the parts that hold the record without it; returns how many of its versions there were."""
+    number = table.ledger.parts_state(table.connection, table.object).last_number
+    old, new, gone, was_live = [], [], 0, False
+    for part in table.parts():
+        if not reading.holds(table, part, id):
+            continue
+        path, live, removed = table.path(part), part.live, 0
+        for batch in files.read(path, ["id", "deleted"]):
+            for deleted in batch.filter(pc.equal(batch["id"], id))["deleted"].to_pylist():
+                live -= (not deleted) - was_live
+                was_live, removed = not deleted, removed + 1
+        gone += removed
+        old.append(part)
+        if removed < part.rows:
+            number += 1
+            batches = (batch.filter(pc.not_equal(batch["id"], id)) for batch in files.read(path))
+            new.append(
+                _written(table, files.read_schema(path), batches, replace(part, number=number, live=live))
+            )
+    _exchange(table, old, new)
+    return gone
+
+
+def strays(root: Any, connection: str, registered: Iterable[str]) -> Iterator[Any]:
+    """Files of the connection that bear a part's name and are not registered."""
+    known = set(registered)
+    for path in files.ours(root / connection):
+        if path.relative_to(root).as_posix() not in known:
+            yield path
+
+
+def problems(root: Any, parts: Sequence[Part]) -> list[str]:
+    """A sentence for every registered part that is not there, not readable, or not as it was registered."""
+    found = []
+    for part in parts:
+        try:
+            rows = files.count_rows(root / part.path)
+        except StoreError as error:
+            found.append(str(error))
+            continue
+        size = (root / part.path).stat().st_size
+        if (rows, size) != (part.rows, part.bytes):
+            found.append(
+                f"{part.path} has {rows} rows in {size} bytes; registered were {part.rows} in {part.bytes}."
+            )
+    return found
+
+
+def _groups(run: Sequence[Part], largest: int) -> list[list[Part]]:
+    groups: list[list[Part]] = [[]]
+    rows = 0
+    for part in run:
+        if groups[-1] and rows + part.rows > largest:
+            groups.append([])
+            rows = 0
+        groups[-1].append(part)
+        rows += part.rows
+    return groups
+
+
+def _merged(table: Table, group: Sequence[Part], number: int) -> Part:
+    paths = [table.path(part) for part in group]
+    schema = pa.unify_schemas([files.read_schema(path) for path in paths], promote_options="permissive")
+    batches = (batch for path in paths for batch in files.read(path))
+    part = replace(group[-1], number=number, live=sum(part.live for part in group))
+    return _written(table, schema, batches, part)
+
+
+def _written(table: Table, schema: pa.Schema, batches: Iterable[pa.RecordBatch], part: Part) -> Part:
+    """Write the batches as the part of this number, with what can be counted from them."""
+    rows = updates = tombstones = 0
+    seqs: list[int] = []
+    moments: list[int] = []
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal rows, updates, tombstones
+        waiting: list[pa.Table] = []
+        for batch in batches:
+            if batch.num_rows:
+                rows += batch.num_rows
+                updates += batch.num_rows - batch["replaces"].null_count
+                tombstones += pc.sum(batch["deleted"]).as_py()
+                seqs.extend((batch["seq"][0].as_py(), batch["seq"][-1].as_py()))
+                moments.extend(pc.min_max(batch["valid_from"].view(pa.int64())).as_py().values())
+                waiting.append(pa.Table.from_batches([batch]))
+            if sum(table.num_rows for table in waiting) >= files.ROW_GROUP:
+                yield _united(waiting, schema)
+                waiting = []
+        if waiting:
+            yield _united(waiting, schema)
+
+    path = files.part_path(table.connection, table.object, part.number)
+    size = files.write(table.root / path, schema, counted())
+    return replace(
+        part,
+        path=path,
+        bytes=size,
+        rows=rows,
+        updates=updates,
+        tombstones=tombstones,
+        first_seq=seqs[0],
+        last_seq=seqs[-1],
+        oldest=moment(min(moments)),
+        newest=moment(max(moments)),
+    )
+
+
+def _united(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    united = pa.concat_tables([schema.empty_table(), *tables], promote_options="permissive")
+    return united.select(schema.names).cast(schema)
+
+
+def _exchange(table: Table, old: Sequence[Part], new: Sequence[Part]) -> None:
+    if not old:
+        return
+    table.ledger.replace_parts(table.connection, old, new)
+    for part in old:
+        with files.in_words("remove", table.path(part)):
+            table.path(part).unlink(missing_ok=True)
