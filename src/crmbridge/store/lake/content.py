@@ -13,6 +13,7 @@ of its 64 bits, so that no library's way of printing numbers can make every reco
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, Final
@@ -24,6 +25,9 @@ import pyarrow.compute as pc
 from crmbridge.store.lake.numbers import Int64s
 
 _SLICE: Final = 1 << 16  # rows hashed at once: bounds memory, and keeps texts under Arrow's 2 GiB
+_BEFORE_VALUE: Final = pa.scalar("\x1f")  # Arrow's scalars are made once: it is dear on small pages
+_NOTHING: Final = pa.scalar("")
+_ZERO: Final = pa.scalar(0.0)
 _ESCAPES: Final = {"\x1b": "\x1b0", "\x1e": "\x1b1", "\x1f": "\x1b2"}
 
 
@@ -37,9 +41,8 @@ def digests(table: pa.Table, leave_out: Collection[str] = ()) -> pa.FixedSizeBin
         for name in names:
             values = _flat(part.column(name))
             if values.null_count < len(values):
-                lead = pa.scalar(f"\x1e{_escape_text(name)}")
-                cells.append(pc.binary_join_element_wise(lead, _text(values), "\x1f"))
-        rows = pc.binary_join_element_wise(*cells, "", null_handling="replace", null_replacement="")
+                cells.append(pc.binary_join_element_wise(_lead(name), _text(values), _BEFORE_VALUE))
+        rows = pc.binary_join_element_wise(*cells, _NOTHING, null_handling="replace", null_replacement="")
         found += b"".join(_each(rows, 16))
     return pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(16), table.num_rows, [None, pa.py_buffer(bytes(found))]
@@ -84,7 +87,7 @@ def _text(values: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(kind) or pa.types.is_date32(kind):
         return values.view(pa.int64() if pa.types.is_timestamp(kind) else pa.int32()).cast(pa.string())
     if pa.types.is_float64(kind):
-        return pc.add(values, 0.0).view(pa.int64()).cast(pa.string())  # so that -0.0 is 0.0
+        return pc.add(values, _ZERO).view(pa.int64()).cast(pa.string())  # so that -0.0 is 0.0
     return values.cast(pa.string())
 
 
@@ -98,7 +101,8 @@ def _escape(texts: pa.Array) -> pa.Array:
     return texts
 
 
-def _escape_text(name: str) -> str:
+@cache
+def _lead(name: str) -> pa.StringScalar:
     for sign, written in _ESCAPES.items():
         name = name.replace(sign, written)
-    return name
+    return pa.scalar(f"\x1e{name}")
