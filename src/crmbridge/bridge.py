@@ -215,11 +215,7 @@ class Bridge:
         """Erase one record from lake and ledger; returns how many places held it."""
         self.connection(name)
         with self.ledger.lease(f"connection/{name}"):
-            derived = [
-                f"held/{object_name}",
-                *(f"result/{metric}/{object_name}" for metric in self.plugins.metrics),
-            ]
-            erased = sum(self.lake.forget(name, table, record) for table in (_object(object_name), *derived))
+            erased = self.lake.forget(name, _object(object_name), record)
             return erased + self.ledger.forget(name, object_name, record)
 
     def set_secret(

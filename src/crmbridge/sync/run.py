@@ -121,11 +121,10 @@ def undo(session: Session, run_id: int) -> Run:
     """Restore what a run's plan replaced, wherever the CRM still holds ours."""
     undone = _plan_written_by(session, run_id)
     _finish_what_was_begun(session, "undo", undone.moment)
-    writer = require_writer(session)
     with _run(session, "undo", undone.moment) as work:
         stored = session.ledger.plan_of_run(work.run)
         if stored is None:
-            rows = undo_rows(undone.id, ledger=session.ledger, writer=writer)
+            rows = undo_rows(undone.id, ledger=session.ledger)
             stored = session.ledger.store_plan(
                 work.run,
                 session.name,
@@ -194,7 +193,7 @@ def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] 
         writer=writer,
         override=override,
         on_sent=remember,
-        on_progress=lambda now: session.progress("apply", now.planned - now.pending, now.planned),
+        on_progress=lambda settled, planned: session.progress("apply", settled, planned),
     )
     found = verify_plan(
         stored.id,
