@@ -61,6 +61,7 @@ def sync(
                 stored = make_plan(session, work.run, moment=moment, guards=guards, dry_run=dry_run)
         if stored is not None:
             work.status = _decide_and_apply(session, work.run, stored, approve)
+    _compact(session)
     return session.ledger.run(work.run)
 
 
@@ -147,6 +148,12 @@ def plan_of(ledger: Ledger, run: Run) -> Plan | None:
         return made
     applied = run.summary.get("plan")
     return ledger.plan(applied) if isinstance(applied, int) else None
+
+
+def _compact(session: Session) -> None:
+    """Keep the lake's files few. After the run is finished, so that a resumed run leaves the same files."""
+    for name in sorted({part.object for part in session.ledger.parts(session.name)}):
+        session.lake.compact(session.name, name)
 
 
 def _plan_written_by(session: Session, run_id: int) -> Plan:
