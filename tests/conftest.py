@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+pytest_plugins = ["tests.postgresql"]
+
 
 class Clock:
     """A clock for tests: `clock()` is the moment, `clock.advance(...)` moves it."""
