@@ -1,0 +1,36 @@
+"""The conformance suite that every connector and writer must pass, ours or a stranger's.
+
+A plugin's own tests subclass it and give one fixture:
+
+    import pytest
+    from crmbridge.testing import ConnectorConformance, WriterConformance
+
+    class TestAcme(ConnectorConformance, WriterConformance):
+        @pytest.fixture
+        def subject(self, tmp_path):
+            return AcmeSubject(tmp_path)
+
+where `AcmeSubject` is a `Subject`: the hands with which the suite puts records into the CRM (a stand-in, or a
+sandbox) and looks at it behind the connector's back. Needs pytest: `pip install crmbridge[testing]`.
+"""
+
+import pytest
+
+# The suites assert; their messages should be as good as those of tests in the plugin's own files.
+pytest.register_assert_rewrite("crmbridge.testing.connectors", "crmbridge.testing.writers")
+
+from crmbridge.testing.connectors import ConnectorConformance  # noqa: E402 - after the registration
+from crmbridge.testing.subject import Clock, Subject, context  # noqa: E402
+from crmbridge.testing.trial import Pulled, Trial, pulled  # noqa: E402
+from crmbridge.testing.writers import WriterConformance  # noqa: E402
+
+__all__ = [
+    "Clock",
+    "ConnectorConformance",
+    "Pulled",
+    "Subject",
+    "Trial",
+    "WriterConformance",
+    "context",
+    "pulled",
+]

@@ -1,0 +1,66 @@
+"""The conformance suite on a CRM that has an API: pages, stamps, reads that cost calls, lost answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+
+from crmbridge.connectors.base import Connector
+from crmbridge.model.fields import FieldValue, fields_on, hubspot_name
+from crmbridge.model.records import ObjectName, Record
+from crmbridge.testing import ConnectorConformance, Subject, WriterConformance, context
+from crmbridge.writeback.base import Writer
+from tests.memory_crm import ORGS, MemoryConnector, MemoryCrm, MemoryOptions, MemoryWriter
+
+
+class MemorySubject(Subject):
+    page_sizes = (None, 1, 2, 7)
+    faults = frozenset({"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record"})
+    connector_class: type[Connector] = MemoryConnector
+    writer_class: type[Writer] = MemoryWriter
+
+    def __init__(self, org: str) -> None:
+        self.org = org
+        self.crm = ORGS[org] = MemoryCrm(org)
+
+    def connector(self, *, page_size: int | None = None) -> Connector:
+        return self.connector_class(context(MemoryOptions(org=self.org, page_size=page_size or 3)))
+
+    def writer(self) -> Writer:
+        return self.writer_class(context(MemoryOptions(org=self.org), fields=self.writes))
+
+    def seed(self, records: Sequence[Record]) -> Sequence[str]:
+        for record in records:
+            shown = record.model_fields_set - {"attributes"}
+            values = {name: getattr(record, name) for name in shown}
+            self.crm.put(record.object_name, record.id, {**values, **record.attributes})
+        return [record.id for record in records]
+
+    def update(self, object_name: ObjectName, identifier: str, field: str, value: str) -> None:
+        self.crm.put(object_name, identifier, {field: value})
+
+    def delete(self, object_name: ObjectName, identifier: str) -> None:
+        self.crm.delete(object_name, identifier)
+
+    def held(self, object_name: ObjectName, identifier: str) -> Mapping[str, FieldValue]:
+        row = self.crm.rows[object_name][identifier].fields
+        return {each.key: row.get(hubspot_name(each.key)) for each in fields_on(object_name, self.writes)}
+
+    def edit(self, object_name: ObjectName, identifier: str, key: str, value: FieldValue) -> None:
+        self.crm.put(object_name, identifier, {hubspot_name(key): value})
+
+    def fault(self, name: str, identifier: str = "") -> None:
+        if name == "conflict":
+            self.crm.foreign.add("crmbridge_score")
+        elif name == "bad_record":
+            self.crm.put("lead", "bad", {"last_name": "Bad", "employees": -5})
+        else:
+            self.crm.faults.append(f"{name}:{identifier}" if identifier else name)
+
+
+class TestMemory(ConnectorConformance, WriterConformance):
+    @pytest.fixture
+    def subject(self, request: pytest.FixtureRequest) -> Iterator[Subject]:
+        yield MemorySubject(request.node.nodeid)
+        del ORGS[request.node.nodeid]
