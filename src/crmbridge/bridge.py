@@ -200,9 +200,8 @@ class Bridge:
 
     def report(self, name: str, path: Path, *, at: datetime | None = None) -> Path:
         """Write the HTML report."""
-        self.connection(name)
-        write_report(self.ledger, self.lake, name, path, moment=self._moment(at))
-        return path
+        zone = self.connection(name).zone
+        return write_report(self.ledger, self.lake, name, path, moment=self._moment(at), zone=zone)
 
     def export(
         self, name: str, directory: Path, formats: Sequence[str], *, at: datetime | None = None

@@ -300,11 +300,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """One record's score, its reasons adding up, its history."""
-    from crmbridge.report.explain import renderable
+    from crmbridge.report.terminal import explanation_page
 
     with _bridge() as bridge:
         explanation = bridge.explain(name, object_name, record, at=_moment(at))
-    _show(explanation, as_json, renderable)
+    _show(explanation, as_json, explanation_page)
 
 
 @app.command()
@@ -319,7 +319,7 @@ def model(
     as_json: Json = False,
 ) -> None:
     """The model card: what the model knows, how good it is, what it may not use."""
-    from crmbridge.report.explain import model_card
+    from crmbridge.report.terminal import model_card
 
     with _bridge() as bridge:
         if publish:

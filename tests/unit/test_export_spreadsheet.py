@@ -41,7 +41,10 @@ def test_ids_amounts_and_moments_keep_every_digit() -> None:
         {
             "id": pa.array(["-0012345678901234567", "=id", "NA"]),
             "owner_id": pa.array(["+1", None, "@x"]),
-            "amount": pa.array([Decimal("100"), Decimal("0.000000001"), None], pa.decimal128(38, 9)),
+            "amount": pa.array(
+                [Decimal("12345678901234567890123456789.1"), Decimal("0.000000001"), None],
+                pa.decimal128(38, 9),
+            ),
             "created_at": pa.array(
                 [
                     datetime(2026, 3, 31, 8, 0, 30, tzinfo=UTC),
@@ -56,7 +59,7 @@ def test_ids_amounts_and_moments_keep_every_digit() -> None:
     assert cells(batch).to_pydict() == {
         "id": ["-0012345678901234567", "=id", "NA"],
         "owner_id": ["+1", None, "@x"],
-        "amount": ["100", "0.000000001", None],
+        "amount": ["12345678901234567890123456789.1", "0.000000001", None],
         "created_at": ["2026-03-31T08:00:30Z", "1999-01-01T00:00:00.250000Z", None],
         "won": [True, None, False],
     }

@@ -84,7 +84,8 @@ def test_numbers_on_the_page_are_those_of_the_tables(page: Page) -> None:
     assert f"{sum(data.records.values()):,}" in page.text
     assert f"{data.scored:,}" in page.text
     for row in data.funnel.to_pylist():
-        assert f"{row['records']:,}" in page.text
+        for name in ("entered", "moved_on", "lost", "still_open"):
+            assert f"{row[name]:,}" in page.text
     for row in data.reps.to_pylist():
         assert row["name"] in page.text
     assert data.written is not None

@@ -1,19 +1,22 @@
-"""A model's card in plain words: what the model can do, how well, from what, and what it may not use."""
+"""A need model's card, as a report reads it: what it can do, how well, from what, what it may not use."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from crmbridge.model.records import ObjectName
+from crmbridge.model.results import Model
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 90 % interval, where it has one."""
+    """A figure with its 90 % interval."""
 
     value: float
-    low: float | None = None
-    high: float | None = None
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -29,29 +32,80 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Card:
-    """What a person reads of a fitted model. Shares and chances are 0 to 1.
+    """What a person reads of a fitted need model. Shares and chances are 0 to 1.
 
-    `blocked` and `assumed` give inputs with the reason why they are not used, or only with care.
+    `level` is what is published: `full` (all inputs), `age` (the base rate of a record's age), `base` (one
+    rate for all) or `none` (no scores). `auc` is that of all inputs: below `full` it says why they are not
+    used. `blocked`, `dropped` give inputs by name with the reason why they are not used; `assumed` how many
+    values of an input are only assumed to have been known in time.
     """
 
-    metric: str
     object: ObjectName
     model: str
     provisional: bool
-    verdict: str
+    level: str
+    target: str
+    verdict: tuple[str, ...]
     outcomes: int
     positives: int
+    tested_on: int
+    base_rate: Estimate | None = None
     auc: Estimate | None = None
-    brier: Estimate | None = None
     ece: Estimate | None = None
     lift: Estimate | None = None
     since: str | None = None
     until: str | None = None
     calibration: tuple[CalibrationBin, ...] = ()
+    inputs: tuple[str, ...] = ()
+    assumed: Mapping[str, int] = field(default_factory=dict)
     blocked: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+    excluded: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
 
     @property
-    def base_rate(self) -> float | None:
-        """The share of the outcomes that came true."""
-        return self.positives / self.outcomes if self.outcomes else None
+    def blind(self) -> bool:
+        """Whether the inputs tell nothing about the outcome, although there was enough to learn from."""
+        return self.level in ("base", "age") and not self.provisional
+
+
+def card_of(model: Model) -> Card:
+    """The card of a need model. Raises KeyError for a model of another metric."""
+    card: Mapping[str, Any] = model.card
+    outcomes, figures = card["outcomes"], card["metrics"] or {}
+    lift = next(iter(card["lift"]), None)
+    return Card(
+        object=model.object,
+        model=model.name,
+        provisional=model.provisional,
+        level=card["published"],
+        target=card["target"],
+        verdict=tuple(card["verdict"]),
+        outcomes=outcomes["used_records"],
+        positives=outcomes["used_positives"],
+        tested_on=card["split"]["test"],
+        base_rate=_estimate(card["base_rate"]),
+        auc=_estimate(figures.get("auc_all_inputs")),
+        ece=_estimate(figures.get("ece")),
+        lift=_estimate(lift),
+        since=outcomes["from"],
+        until=outcomes["to"],
+        calibration=tuple(
+            CalibrationBin(found["n"], found["predicted"], found["observed"], found["low"], found["high"])
+            for found in card["calibration"]
+        ),
+        inputs=tuple(found["label"] for found in card["inputs"]),
+        assumed={found["label"]: found["assumed"] for found in card["inputs"] if found["assumed"]},
+        blocked=_reasons(card["blocked"]),
+        dropped=_reasons(card["dropped"]),
+        excluded=tuple(card["excluded"]),
+        included=tuple(card["included"]),
+    )
+
+
+def _estimate(found: Mapping[str, float] | None) -> Estimate | None:
+    return None if found is None else Estimate(found["value"], found["low"], found["high"])
+
+
+def _reasons(found: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((row["label"], row["reason"]) for row in found)

@@ -25,6 +25,12 @@ _LEGEND: Final[Spec] = {
     "titleFontWeight": "normal",
     "titleOrient": "left",
 }
+_FATES: Final = (
+    ("went on", "moved_on"),
+    ("still there", "still_open"),
+    ("went back", "moved_back"),
+    ("lost", "lost"),
+)
 _GRADES: Final = ("A", "B", "C", "D")
 
 
@@ -62,53 +68,90 @@ def _bars(
     }
 
 
-def funnel(table: pa.Table) -> Chart | None:
-    """How many get how far; None where nothing is known of any stage."""
-    rows = [row for row in table.to_pylist() if row["records"]]
-    if len(rows) < 2:
+def funnel(table: pa.Table, won: float | None) -> Chart | None:
+    """What became of the leads, and of the deals that entered each stage; None where nothing is known."""
+    rows = [row for row in table.to_pylist() if row["entered"]]
+    if not rows:
         return None
-    drawn = []
+    drawn = [
+        {"stage": row["stage"], "records": row[key], "fate": fate, "order": place}
+        for row in rows
+        for place, (fate, key) in enumerate(_FATES)
+        if row[key]
+    ]
+    labels = []
     for row in rows:
-        label = words.number(row["records"])
-        if row["share"] is not None:
-            label += f" · {words.percent(row['share'])}"
-        drawn.append({"stage": row["stage"], "records": row["records"], "label": label})
-    narrowest = min(
-        (row for row in rows[1:] if row["share"] is not None), key=lambda row: row["share"], default=None
-    )
-    first, last = rows[0], rows[-1]
-    sentence = (
-        f"Of {words.number(first['records'])} at {first['stage']}, {words.number(last['records'])} "
-        f"({words.percent(last['records'] / first['records'], 1)}) reached {last['stage']}."
-    )
-    if narrowest is not None:
-        before = rows[rows.index(narrowest) - 1]
-        sentence += (
-            f" The narrowest step is from {before['stage']} to {narrowest['stage']}: "
-            f"{words.percent(narrowest['share'])} go on."
-        )
+        share = went_on(row)
+        label = words.number(row["entered"])
+        if share is not None:
+            label += f" · {words.percent(share)} go on"
+        labels.append({"stage": row["stage"], "entered": row["entered"], "label": label})
+    sentence = _funnel_in_words(rows, won)
 
     def spec(width: int) -> Spec:
+        colour = {
+            "field": "fate",
+            "type": "nominal",
+            "scale": {
+                "domain": [fate for fate, _ in _FATES],
+                "range": ["var(--blue)", "var(--open)", "var(--quiet)", "var(--amber)"],
+            },
+            "legend": {"title": None, **_LEGEND},
+        }
         layers: list[Spec] = [
-            {"mark": {"type": "bar", "color": "var(--blue)", "height": 16}},
+            {
+                "data": values(drawn),
+                "mark": {"type": "bar", "height": 16},
+                "encoding": {
+                    "x": {"field": "records", "type": "quantitative", "stack": "zero"},
+                    "color": colour,
+                    "order": {"field": "order"},
+                },
+            },
             {"mark": {"type": "text", "align": "left", "dx": 6}, "encoding": {"text": {"field": "label"}}},
         ]
-        return _bars(width, drawn, "stage", "records", layers)
+        return _bars(width, labels, "stage", "entered", layers)
 
     return Chart(
         "Funnel",
         sentence,
         draw(spec, f"Funnel. {sentence}"),
-        ("Stage", "Reached it", "Of the stage before", "Typical days in it"),
+        ("Stage", "Entered", "Went on", "Still there", "Went back", "Lost", "Go on", "Typical days"),
         [
             (
                 row["stage"],
-                words.number(row["records"]),
-                "" if row["share"] is None else words.percent(row["share"], 1),
-                "" if row["typical_days"] is None else words.number(row["typical_days"], 1),
+                words.number(row["entered"]),
+                *(words.number(row[key]) for _, key in _FATES),
+                "" if (share := went_on(row)) is None else words.percent(share, 1),
+                "" if row["median_days"] is None else words.number(row["median_days"], 1),
             )
             for row in rows
         ],
+    )
+
+
+def went_on(row: Mapping[str, Any]) -> float | None:
+    """The share that went on, of the funnel's records that are no longer in the stage; None where all are."""
+    decided = row["entered"] - row["still_open"]
+    return float(row["moved_on"]) / decided if decided else None
+
+
+def narrowest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The stage of the funnel from which the smallest share goes on; None where no stage tells."""
+    told = [row for row in rows if went_on(row) is not None]
+    return min(told, key=lambda row: went_on(row) or 0.0) if len(told) > 1 else None
+
+
+def _funnel_in_words(rows: Sequence[Mapping[str, Any]], won: float | None) -> str:
+    sentence = ""
+    if won is not None:
+        sentence = f"{words.number(won)} deals were won. "
+    least = narrowest(rows)
+    if least is None:
+        return f"{sentence}{words.number(rows[0]['entered'])} entered {rows[0]['stage']}."
+    return (
+        f"{sentence}Fewest go on from {least['stage']}: {words.percent(went_on(least) or 0.0)} of the "
+        f"{words.number(least['entered'] - least['still_open'])} that have left it."
     )
 
 

@@ -25,9 +25,12 @@ BINS: Final = pa.schema([("low", pa.int64()), ("grade", pa.string()), ("records"
 FUNNEL: Final = pa.schema(
     [
         ("stage", pa.string()),
-        ("records", pa.int64()),
-        ("share", pa.float64()),
-        ("typical_days", pa.float64()),
+        ("entered", pa.int64()),
+        ("moved_on", pa.int64()),
+        ("moved_back", pa.int64()),
+        ("lost", pa.int64()),
+        ("still_open", pa.int64()),
+        ("median_days", pa.float64()),
     ]
 )
 STAGES: Final = pa.schema(
@@ -113,20 +116,29 @@ class Scores:
 
 @dataclass(frozen=True)
 class Written:
-    """The newest plan, its rows by state, and the rows the CRM refused (the first ones)."""
+    """The newest plan that had anything in it.
+
+    `codes` counts the rows the CRM refused by its own code, `rejected` shows the first of them; `quiet` runs
+    since then found nothing to write.
+    """
 
     plan: Plan
     counts: Counts
     rejected: pa.Table
+    codes: Mapping[str, int]
+    quiet: int = 0
 
 
 @dataclass(frozen=True)
 class ReportData:
     """One connection as of `moment`; days and times are told in `zone`.
 
-    `records` counts the live records of each object. `funnel`, `stages` and `reps` are as wide as the
+    `records` counts the live records of each object. `funnel` tells of leads, then of deals stage by stage
+    (entered = moved_on + moved_back + lost + still_open), `figures` of closed deals (see the metric
+    `pipeline`, table `deal_summary`). `funnel`, `stages` and `reps` are as wide as the
     organisation, `deals` and `leads` hold the few worth a person's time today, best first; `deals_open` and
     `leads_open` say out of how many. `team` maps an efficiency's key to the organisation's own rate.
+    `set_aside` belongs to `read_by`, the newest run that read anything.
     """
 
     connection: str
@@ -136,6 +148,7 @@ class ReportData:
     scores: tuple[Scores, ...] = ()
     cards: tuple[Card, ...] = ()
     funnel: pa.Table = field(default_factory=FUNNEL.empty_table)
+    figures: Mapping[str, float | None] = field(default_factory=dict)
     stages: pa.Table = field(default_factory=STAGES.empty_table)
     deals: pa.Table = field(default_factory=DEALS.empty_table)
     deals_open: int = 0
@@ -145,6 +158,7 @@ class ReportData:
     team: Mapping[str, float] = field(default_factory=dict)
     set_aside: pa.Table = field(default_factory=SET_ASIDE.empty_table)
     set_aside_counts: Mapping[str, int] = field(default_factory=dict)
+    read_by: Run | None = None
     written: Written | None = None
     runs: tuple[Run, ...] = ()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from crmbridge.report import words
+from crmbridge.report import charts, words
 from crmbridge.report.data import EFFICIENCIES, ReportData
 
 
@@ -76,17 +74,17 @@ def _leads(data: ReportData) -> str | None:
     have = "has" if number == 1 else "have"
     sentence = f"{number:,} of {words.many(scores.scored, 'open lead')} {have} grade {grade}"
     if card is not None and card.base_rate is not None:
-        sentence += f"; of all past leads {words.percent(card.base_rate)} converted"
+        sentence += f"; of all past leads {words.percent(card.base_rate.value)} converted"
     return sentence + "."
 
 
 def _blind(data: ReportData) -> str | None:
-    blind = [card for card in data.cards if card.auc and card.auc.low is not None and card.auc.low <= 0.5]
+    blind = [card for card in data.cards if card.blind]
     if not blind:
         return None
     names = words.listed([words.OBJECTS[card.object][1] for card in blind])
     come_true = words.OUTCOMES[blind[0].object]
-    return f"What is recorded about {names} does not tell which {come_true}: don't act on their scores."
+    return f"What is recorded about {names} does not tell which {come_true}: every score is a base rate."
 
 
 def _reps(data: ReportData) -> str | None:
@@ -107,14 +105,14 @@ def _reps(data: ReportData) -> str | None:
 
 
 def _narrowest(data: ReportData) -> str | None:
-    rows = data.funnel.to_pylist()
-    steps = [(row["share"], before, row) for before, row in pairwise(rows) if row["share"] is not None]
-    if not steps:
+    row = charts.narrowest(data.funnel.to_pylist())
+    share = charts.went_on(row) if row is not None else None
+    if row is None or share is None:
         return None
-    share, before, row = min(steps, key=lambda step: step[0])
+    left = row["entered"] - row["still_open"]
     return (
-        f"Most is lost between {before['stage']} and {row['stage']}: {words.percent(share)} of "
-        f"{words.number(before['records'])} go on."
+        f"Most is lost at {row['stage']}: {words.percent(share)} of the {words.number(left)} that left it "
+        "went on."
     )
 
 

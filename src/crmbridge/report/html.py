@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crmbridge.report import charts, words
+from crmbridge.report.collect import collect
 from crmbridge.report.data import EFFICIENCIES, ReportData
 from crmbridge.report.files import replacing
 from crmbridge.report.findings import cautions, currencies, expected, findings
+from crmbridge.store.lake import Lake
+from crmbridge.store.ledger import Ledger
+
+
+def write_report(
+    ledger: Ledger,
+    lake: Lake,
+    connection: str,
+    path: Path,
+    *,
+    moment: datetime,
+    zone: ZoneInfo | None = None,
+) -> Path:
+    """Gather a connection's report as of `moment` and write it to `path`; days are told in `zone` (UTC)."""
+    return write(collect(ledger, lake, connection, moment=moment, zone=zone), path)
 
 
 def render(data: ReportData) -> str:
@@ -48,6 +65,7 @@ def _environment() -> Environment:
         day=words.day,
         minute=words.minute,
         many=words.many,
+        interval=lambda estimate: words.interval(estimate.low, estimate.high),
         list_of=_list_of,
     )
     style, _, _ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
@@ -67,7 +85,7 @@ def _view(data: ReportData) -> dict[str, Any]:
         "findings": findings(data),
         "cautions": cautions(data),
         "expected": words.moneys(expected(data)) if expected(data) else None,
-        "funnel": charts.funnel(data.funnel),
+        "funnel": charts.funnel(data.funnel, data.figures.get("won")),
         "money": charts.money_in_stages(data.stages, main[0]) if main else None,
         "several_currencies": len(currencies(data)) > 1,
         "spreads": [
@@ -87,7 +105,4 @@ def _view(data: ReportData) -> dict[str, Any]:
         "efficiencies": [
             chart for key in EFFICIENCIES if (chart := charts.efficiency(data.reps, key, data.team.get(key)))
         ],
-        "rejections": Counter(
-            row["code"] or "no code" for row in (data.written.rejected.to_pylist() if data.written else [])
-        ).most_common(),
     }

@@ -67,6 +67,8 @@ _LEDGER: Final = {
     "message": Meaning("The CRM's words where it refused"),
     "model": Meaning("The model's name"),
     "metric": Meaning("The metric"),
+    "provisional": Meaning("Whether it rests on the prior more than on outcomes"),
+    "created_at": Meaning("When it was made", "UTC"),
     "card": Meaning("The model's card", "JSON"),
 }
 

@@ -7,6 +7,7 @@ but do nothing.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 import pyarrow as pa
@@ -45,10 +46,14 @@ def _cell(name: str, column: pa.Array) -> pa.Array:
     own = column.type
     if pa.types.is_decimal(own):
         # Arrow writes small amounts with an exponent.
-        amounts = column.to_pylist()
-        return pa.array([None if cell is None else f"{cell.normalize():f}" for cell in amounts], pa.string())
+        return pa.array([None if cell is None else _exact(cell) for cell in column.to_pylist()], pa.string())
     if pa.types.is_timestamp(own):
         return pc.replace_substring_regex(pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ"), r"\.0+Z$", "Z")
     if not pa.types.is_string(own):
         return column
     return column if name == "id" or name.endswith("_id") else guarded(column)
+
+
+def _exact(amount: Decimal) -> str:
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -6,11 +6,11 @@ becomes JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,7 +51,8 @@ def tables(ledger: Ledger, lake: Lake, connection: str, moment: datetime) -> Ite
         kind, _, rest = name.partition("/")
         if kind in ("result", "table"):
             yield _derived(ledger, lake, connection, name, rest.replace("/", "_"), moment, kind == "table")
-    yield from _ledgers(ledger, connection)
+    results = sorted(name.split("/")[1:] for name in present if name.startswith("result/"))
+    yield from _ledgers(ledger, connection, [(metric, cast(ObjectName, on)) for metric, on in results])
 
 
 def _records(lake: Lake, connection: str, object_name: ObjectName, moment: datetime) -> Table:
@@ -116,7 +117,7 @@ def _json(value: Any) -> str:
     return to_json(value).decode()
 
 
-def _ledgers(ledger: Ledger, connection: str) -> Iterator[Table]:
+def _ledgers(ledger: Ledger, connection: str, results: Sequence[tuple[str, ObjectName]]) -> Iterator[Table]:
     """What ran, what was planned and what became of it. All of it: the ledger has no as-of."""
 
     def runs() -> Iterator[dict[str, Any]]:
@@ -164,9 +165,24 @@ def _ledgers(ledger: Ledger, connection: str) -> Iterator[Table]:
                     "message": row.message,
                 }
 
+    def models() -> Iterator[dict[str, Any]]:
+        for metric, object_name in results:
+            for stored in ledger.models(connection, metric, object_name):
+                yield {
+                    "model": stored.model.name,
+                    "metric": metric,
+                    "object": object_name,
+                    "run": stored.run,
+                    "created_at": stored.created_at,
+                    "status": stored.status,
+                    "provisional": stored.model.provisional,
+                    "card": _json(stored.model.card),
+                }
+
     yield _ledger("ledger_runs", _RUNS, runs)
     yield _ledger("ledger_plans", _PLANS, plans)
     yield _ledger("ledger_plan_rows", _PLAN_ROWS, rows)
+    yield _ledger("ledger_models", _MODELS, models)
 
 
 def _plan_rows(ledger: Ledger, plan: int) -> Iterator[PlanRow]:
@@ -214,6 +230,18 @@ _PLANS: Final = pa.schema(
         ("approved_by", pa.string()),
         ("guards", pa.string()),
         ("undoes", pa.int64()),
+    ]
+)
+_MODELS: Final = pa.schema(
+    [
+        ("model", pa.string()),
+        ("metric", pa.string()),
+        ("object", pa.string()),
+        ("run", pa.int64()),
+        ("created_at", _MOMENT),
+        ("status", pa.string()),
+        ("provisional", pa.bool_()),
+        ("card", pa.string()),
     ]
 )
 _PLAN_ROWS: Final = pa.schema(

@@ -51,6 +51,11 @@ def percent(value: float, decimals: int = 0) -> str:
     return f"{shown}{NBSP}%"
 
 
+def interval(low: float, high: float) -> str:
+    """`52–68 %`, both ends in percent."""
+    return f"{percent(low).removesuffix(f'{NBSP}%')}–{percent(high)}"
+
+
 def significant(value: float, digits: int = 2) -> str:
     """A rate to so many digits that matter: `0.031`, `2.4`, `180`."""
     if value == 0 or not math.isfinite(value):

@@ -1,0 +1,172 @@
+"""An explanation and a model card on a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic_core import to_json
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from crmbridge.report import words
+from crmbridge.report.cards import Card, Estimate, card_of
+from crmbridge.report.explain import Explanation
+from crmbridge.store.ledger import StoredModel
+
+VISIBLE: Final = 0.005
+"""Log-odds from which on a contribution has a line of its own."""
+HISTORY_SHOWN: Final = 12
+
+
+def explanation_page(explanation: Explanation) -> RenderableType:
+    """The page of one record for a terminal."""
+    parts: list[RenderableType] = [_headline(explanation)]
+    if explanation.contributions:
+        parts += [Text(), _sum(explanation)]
+    for heading, text in (
+        ("Raises it", explanation.reasons_up),
+        ("Lowers it", explanation.reasons_down),
+        ("Next", explanation.next_action),
+    ):
+        if text:
+            parts.append(Text.assemble("\n", (heading, "bold"), f"  {text}"))
+    if len(explanation.history) > 1:
+        parts += [Text("\nThe score so far", style="bold"), _history(explanation)]
+    if explanation.other:
+        parts += [Text("\nWhat else is known", style="bold"), _pairs(explanation.other)]
+    filled = {name: value for name, value in explanation.values.items() if value is not None}
+    parts += [Text("\nThe record", style="bold"), _pairs(filled)]
+    return Group(*parts)
+
+
+def _headline(explanation: Explanation) -> Text:
+    text = Text()
+    text.append(f"{explanation.object} {explanation.id}", style="bold")
+    if explanation.name:
+        text.append(f"  {explanation.name}")
+    text.append(f"\nas of {explanation.moment:%Y-%m-%d %H:%M} UTC\n")
+    if explanation.score is None:
+        text.append(explanation.why_not or "", style="yellow")
+        return text
+    text.append(f"score {explanation.score:.2f}", style="bold green")
+    if explanation.score_low is not None and explanation.score_high is not None:
+        text.append(f" (90 %: {explanation.score_low:.2f} to {explanation.score_high:.2f})")
+    text.append(f", grade {explanation.grade}, {explanation.score_trend}")
+    provisional = ", provisional" if explanation.provisional else ""
+    text.append(f"\nmodel {explanation.model}{provisional}", style="dim")
+    return text
+
+
+def _sum(explanation: Explanation) -> Table:
+    """Base, contributions and total; those too small to be seen in one line, so that the page adds up."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("input", overflow="fold")
+    table.add_column("value", overflow="fold")
+    table.add_column("log-odds", justify="right")
+    table.add_column("odds", justify="right")
+    table.add_column("")
+    seen = [each for each in explanation.contributions if abs(each.log_odds) >= VISIBLE]
+    rest = math.fsum(each.log_odds for each in explanation.contributions if abs(each.log_odds) < VISIBLE)
+    largest = max((abs(each.log_odds) for each in seen), default=1.0)
+    table.add_row(
+        "a record with average inputs", f"{explanation.base:.2f} %", f"{explanation.base_log_odds:+.3f}"
+    )
+    for each in seen:
+        bar = Text("█" * max(1, round(12 * abs(each.log_odds) / largest)))
+        bar.stylize("blue" if each.log_odds > 0 else "yellow")
+        value = "" if each.value is None else escape(str(each.value))
+        table.add_row(escape(each.label), value, f"{each.log_odds:+.3f}", f"x {each.odds:.2f}", bar)
+    hidden = len(explanation.contributions) - len(seen)
+    if hidden:
+        table.add_row(f"{hidden} smaller ones", "", f"{rest:+.3f}", f"x {math.exp(rest):.2f}")
+    check = "adds up" if explanation.adds_up else f"misses it by {explanation.difference:.1e}"
+    style = "bold" if explanation.adds_up else "bold red"
+    table.add_row(
+        "this record", f"{explanation.score:.2f} %", f"{explanation.log_odds:+.3f}", check, style=style
+    )
+    return table
+
+
+def _history(explanation: Explanation) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for each in explanation.history[-HISTORY_SHOWN:]:
+        score = "no score" if each.score is None else f"{each.score:.2f}"
+        table.add_row(f"{each.since:%Y-%m-%d}", score, each.grade or "")
+    return table
+
+
+def _pairs(values: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(escape(name), escape(shown))
+    return table
+
+
+def model_card(stored: StoredModel) -> RenderableType:
+    """A stored model's card: in plain words for need, as it stands for other metrics."""
+    model = stored.model
+    head = Text.assemble(
+        (model.name, "bold"), f"  {stored.status}, fitted {stored.created_at:%Y-%m-%d %H:%M} UTC"
+    )
+    if model.provisional:
+        head.append("  provisional", style="yellow")
+    if model.metric == "need":
+        return Group(head, *_need(card_of(model)))
+    shown = {
+        name: value if isinstance(value, (str, int, float, bool)) else to_json(value).decode()
+        for name, value in model.card.items()
+    }
+    return Group(head, Text(), _pairs(shown))
+
+
+def _need(card: Card) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(f"predicts whether {card.target}\n", style="dim")]
+    parts += [Text(sentence, style="bold") for sentence in card.verdict]
+    facts = {"learned from": f"{words.many(card.outcomes, 'outcome')}, {card.positives:,} of them good"}
+    if card.since and card.until:
+        facts["between"] = f"{card.since[:10]} and {card.until[:10]}"
+    facts["tested on"] = f"{card.tested_on:,} it had not seen"
+    figures: tuple[tuple[str, Estimate | None, int], ...] = (
+        ("base rate", card.base_rate, 3),
+        ("AUC, all inputs (a coin: 0.5)", card.auc, 3),
+        ("lift of the best tenth", card.lift, 2),
+        ("calibration error (ECE)", card.ece, 3),
+    )
+    for name, found, digits in figures:
+        if found is not None:
+            value, low, high = (f"{number:.{digits}f}" for number in (found.value, found.low, found.high))
+            facts[name] = f"{value} (90 %: {low} to {high})"
+    parts += [Text(), _pairs(facts)]
+    if card.calibration:
+        table = Table("said", "came true", "90 %", "records", box=None, pad_edge=False, header_style="bold")
+        for group in card.calibration:
+            between = words.interval(group.low, group.high)
+            table.add_row(
+                words.percent(group.predicted, 1),
+                words.percent(group.observed, 1),
+                between,
+                f"{group.records:,}",
+            )
+        parts += [Text("\nCalibration", style="bold"), table]
+    for heading, rows in (
+        ("Blocked: known only after the outcome", card.blocked),
+        ("Left out", card.dropped),
+        ("Excluded in the settings", tuple((name, "") for name in card.excluded)),
+        ("Used although suspected, by the settings", tuple((name, "") for name in card.included)),
+        ("Used", tuple((name, _assumed(card, name)) for name in card.inputs)),
+    ):
+        if rows:
+            parts += [Text(f"\n{heading}", style="bold"), _pairs(dict(rows))]
+    return parts
+
+
+def _assumed(card: Card, name: str) -> str:
+    number = card.assumed.get(name, 0)
+    return f"{number:,} values are assumed to have been known in time" if number else ""
