@@ -35,7 +35,7 @@ def binaries() -> Path | None:
 
 
 class Server:
-    """A running server; `database()` makes an empty database and gives its URL, `new_ledger()` one with tables."""
+    """A running server; `database()` makes an empty database, `new_ledger()` a ledger; both give a URL."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -64,12 +64,12 @@ class Server:
         with psycopg.connect(
             host="127.0.0.1", port=self.port, user="crmbridge", dbname="postgres", autocommit=True
         ) as db:
-            db.execute(statement)  # type: ignore[arg-type]
+            db.execute(statement)
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    """A server of our own on a free port; skipped where PostgreSQL is not installed, an error where CI is set."""
+    """A server of our own on a free port; skips where PostgreSQL is not installed, fails where CI is set."""
     folder = binaries()
     if folder is None:
         message = "PostgreSQL is not installed under /usr/lib/postgresql (Debian: apt-get install postgresql)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from crmbridge.errors import BusyError, SettingsError, StoreError
 from crmbridge.store import migrations
 from crmbridge.store.ledger import tables
 
 BUSY_SECONDS: Final = 30
+_TRIES: Final = 100
 _MIGRATION_LOCK: Final = (
     0x63726D62  # "crmb": the advisory lock all crmbridge processes on a PostgreSQL agree on
 )
@@ -112,7 +115,7 @@ class Database:
 
 def insert_new(db: sa.Connection, table: sa.Table) -> Any:
     """An insert for the database at hand that offers `on_conflict_do_nothing` and `..._do_update`."""
-    return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
+    return (postgresql if db.dialect.name == "postgresql" else sqlite_dialect).insert(table)
 
 
 def _engine(text: str) -> tuple[sa.Engine, str]:
@@ -159,9 +162,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
-        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            cursor.execute("PRAGMA page_size = 8192")  # a new file's: plans are written a fifth faster
-            cursor.execute("PRAGMA journal_mode = WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
 
@@ -171,6 +172,25 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("writes") else "BEGIN")
 
     return engine
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch a new file to write-ahead logging.
+
+    SQLite refuses at once where two connections try that together, instead of letting one wait.
+    """
+    for attempt in range(_TRIES):
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            return
+        try:
+            cursor.execute("PRAGMA page_size = 8192")  # plans are written a fifth faster
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == _TRIES - 1:
+                raise
+            cursor.execute("BEGIN IMMEDIATE")  # this does wait
+            cursor.execute("COMMIT")
 
 
 _REMEDIES: Final = {

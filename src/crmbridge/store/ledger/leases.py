@@ -45,7 +45,8 @@ class Leases(Database):
         finally:
             over.set()
             heart.join()
-            del self._held[name]
+            if self._held.get(name) == token:
+                del self._held[name]
             self._release(name, token)
 
     def assert_held(self, name: str, token: int) -> None:
