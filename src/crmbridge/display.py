@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crmbridge.connectors.base import CheckItem
+from crmbridge.demo.run import DemoResult
 from crmbridge.plugins import PluginInfo
 from crmbridge.store.ledger import Counts, Ledger, Plan, PlanRow, Run
 from crmbridge.sync.run import Approve, plan_of
@@ -109,7 +110,8 @@ def _total(summary: Mapping[str, Any], key: str) -> int:
 
 def run_line(run: Run) -> RenderableType:
     """What a run did, in a few lines."""
-    summary = run.summary
+    summary: Mapping[str, Any] = run.summary
+    guards: Mapping[str, str] = summary.get("guards") or {}
     style = _STATUS.get(run.status, "red")
     text = Text()
     text.append(f"Run {run.id} of {run.connection}: ")
@@ -128,13 +130,13 @@ def run_line(run: Run) -> RenderableType:
         counts = ", ".join(f"{summary[key]:,} {key}" for key in ("pending", "sent", "same", "rejected"))
         parts.append(f"{summary['planned']:,} records planned: {counts}")
     text.append("\n".join(f"  {part}" for part in parts))
-    for name, sentence in (summary.get("guards") or {}).items():
+    for name, sentence in guards.items():
         text.append(f"\n  guard {name}: {sentence}", style="yellow")
     if run.error:
         text.append(f"\n  {run.error}", style="red")
     plan_id = summary.get("plan")
     if run.status in ("awaiting_approval", "stopped") and plan_id:
-        overrides = "".join(f" --override {name}" for name in summary.get("guards") or {})
+        overrides = "".join(f" --override {name}" for name in guards)
         text.append(
             f"\n  Nothing was written. To write it: crmbridge apply {plan_id}{overrides}", style="bold"
         )
@@ -293,3 +295,36 @@ def verification(found: Verified) -> RenderableType:
     for object_name, record in found.gone:
         table.add_row(object_name, escape(record), "", "", "the record is gone")
     return Group(Text(f"{found.read:,} records read back; these differ:"), table)
+
+
+def demo(result: DemoResult) -> RenderableType:
+    """What the demo did, and what to try next."""
+    first, second = result.first.summary, result.second.summary
+    folder = result.directory
+    read = f"[bold]{_total(first, 'pulled'):,} records[/] read, {_total(first, 'set_aside')} rows set aside"
+    scored = f"[bold]{_total(first, 'scored'):,} scored[/], {_total(first, 'sent'):,} written and read back"
+    lines = [
+        f"{read} with their reason, {scored}, in {first.get('seconds', 0):.0f} s.",
+        f"A second run wrote [bold]{_total(second, 'sent'):,} rows[/]: nothing had changed.",
+        "",
+    ]
+    lead = result.lead
+    if lead is not None and lead.score is not None:
+        lines.append(
+            f"The best open lead is {escape(lead.name or lead.id)}: [bold]{lead.score:.0f} %[/] "
+            f"(90 % interval {lead.score_low:.0f} to {lead.score_high:.0f})."
+        )
+        lines += [f"  + {escape(lead.reasons_up)}"] if lead.reasons_up else []
+        lines += [f"  - {escape(lead.reasons_down)}"] if lead.reasons_down else []
+        lines.append("")
+    lines += [
+        f"Open the report: [bold]{escape(str(result.report.resolve()))}[/]",
+        f"The scores lie in {escape(str(folder / 'crm' / 'scores'))}.",
+        "",
+        "Try next:",
+        f"  cd {escape(str(folder))}",
+        f"  crmbridge run {result.first.id}            what was set aside, and why",
+        "  crmbridge model demo lead  what the model knows, and what it may not use",
+        f"  crmbridge undo {result.first.id}           take every value back",
+    ]
+    return Text.from_markup("\n".join(lines))

@@ -96,9 +96,9 @@ class Plugins:
         plugin = plugin() if inspect.isclass(plugin) else plugin
         try:
             self._manager.register(plugin, name)
-            connectors = self._ask(plugin, "crmbridge_connectors", Connector, self.connectors)
-            writers = self._ask(plugin, "crmbridge_writers", Writer, self.writers)
-            metrics = self._ask(plugin, "crmbridge_metrics", Metric, self.metrics)
+            connectors = self._ask(plugin, "crmbridge_connectors", Connector, self.connectors)  # type: ignore[type-abstract]
+            writers = self._ask(plugin, "crmbridge_writers", Writer, self.writers)  # type: ignore[type-abstract]
+            metrics = self._ask(plugin, "crmbridge_metrics", Metric, self.metrics)  # type: ignore[type-abstract]
         except Exception as error:  # noqa: BLE001 - a stranger's hook may fail in any way; it is reported
             self.infos.append(PluginInfo(name, source, error=str(error) or repr(error)))
             return
