@@ -25,6 +25,7 @@ from crmbridge.store.ledger import Counts, Plan, Run
 
 MOMENT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 REPS_NAMED = ("Ana", "Ben", "Cho", "Dee", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Lou")
+MEANS = {"A": 81.6, "B": 52.3, "C": 28.9, "D": 7.4}
 AWKWARD = ("<script>alert(1)</script>", 'O\'Brien & "Sons"', "شركة النور", "株式会社 🎉")
 
 
@@ -98,8 +99,8 @@ def sample() -> ReportData:
         zone=ZoneInfo("Europe/Berlin"),
         records={"rep": 12, "account": 610, "lead": 4000, "deal": 2500, "activity": 40_012, "order": 3001},
         scores=(
-            Scores("lead", sum(row["records"] for row in bins), 12, _table(BINS, bins)),
-            Scores("deal", sum(row["records"] for row in bins), 0, _table(BINS, bins)),
+            Scores("lead", sum(row["records"] for row in bins), 12, _table(BINS, bins), MEANS),
+            Scores("deal", sum(row["records"] for row in bins), 0, _table(BINS, bins), MEANS),
         ),
         cards=(
             Card(

@@ -40,6 +40,7 @@ def test_only_open_records_count_for_the_spread_of_scores(data: ReportData) -> N
         {"low": 40, "grade": "B", "records": 1},
         {"low": 80, "grade": "A", "records": 1},
     ]
+    assert leads.means == {"A": 81.25, "B": 42.0, "D": 3.5}
     assert (deals.object, deals.scored, deals.abstained) == ("deal", 4, 0)
     assert data.scored == 7
 

@@ -14,6 +14,8 @@ from crmbridge.report.svg import HALF, NARROW, Chart, Spec, draw, values
 
 _ROW: Final = 26
 """Height of a bar with the space around it, in pixels."""
+_LETTER: Final = 6.7
+"""Width of a letter of the charts' text, a little more than the mean."""
 _LEGEND: Final[Spec] = {
     "orient": "top",
     "symbolType": "square",
@@ -37,9 +39,11 @@ _GRADES: Final = ("A", "B", "C", "D")
 def _bars(
     width: int, rows: Sequence[Mapping[str, Any]], name: str, value: str, layers: Sequence[Spec]
 ) -> Spec:
-    """Horizontal bars in the rows' own order; the scale leaves room for a text behind the longest one."""
-    longest = max((row[value] for row in rows), default=0) or 1
-    room = 1.45 if width == NARROW else 1.25
+    """Horizontal bars in the rows' own order; the scale leaves room for each row's `label` behind its bar."""
+    names = 110 if width == NARROW else 190
+    free = width - min(names, _LETTER * max(len(row[name]) for row in rows)) - 30
+    # A bar of length v and its label must fit: v / top * free + label <= free.
+    top = max(row[value] / max(0.2, 1 - (_LETTER * len(row["label"]) + 12) / free) for row in rows) or 1
     return {
         "height": {"step": _ROW},
         "autosize": {"type": "fit-x", "contains": "padding"},
@@ -54,14 +58,14 @@ def _bars(
                     "ticks": False,
                     "domain": False,
                     "labelColor": "var(--ink)",
-                    "labelLimit": 110 if width == NARROW else 190,
+                    "labelLimit": names,
                 },
             },
             "x": {
                 "field": value,
                 "type": "quantitative",
                 "axis": None,
-                "scale": {"domain": [0, longest * room], "nice": False},
+                "scale": {"domain": [0, top], "nice": False},
             },
         },
         "layer": list(layers),

@@ -109,7 +109,9 @@ def _scores(object_name: ObjectName, records: pa.Table) -> Scores:
     grouped = pa.table({"low": low.cast(pa.int64()), "grade": scored["grade"], "id": scored["id"]})
     counted = grouped.group_by(["low", "grade"]).aggregate([("id", "count")])
     bins = counted.rename_columns(["low", "grade", "records"]).sort_by("low").select(BINS.names).cast(BINS)
-    return Scores(object_name, scored.num_rows, records.num_rows - scored.num_rows, bins)
+    by_grade = scored.group_by("grade").aggregate([("score", "mean")]).to_pylist()
+    means = {row["grade"]: row["score_mean"] for row in by_grade}
+    return Scores(object_name, scored.num_rows, records.num_rows - scored.num_rows, bins, means)
 
 
 # -- leads --------------------------------------------------------------------------------------------------

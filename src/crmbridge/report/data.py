@@ -98,12 +98,16 @@ REJECTED: Final = pa.schema(
 
 @dataclass(frozen=True)
 class Scores:
-    """How the scores of one object's open records spread. `bins` counts them by `BIN` points and grade."""
+    """How the scores of one object's open records spread.
+
+    `bins` counts them by `BIN` points and grade, `means` gives the mean score of each grade that occurs.
+    """
 
     object: ObjectName
     scored: int
     abstained: int
     bins: pa.Table
+    means: Mapping[str, float]
 
     @property
     def grades(self) -> dict[str, int]:

@@ -65,16 +65,18 @@ def _stuck(data: ReportData) -> str | None:
 def _leads(data: ReportData) -> str | None:
     scores = next((scores for scores in data.scores if scores.object == "lead"), None)
     card = next((card for card in data.cards if card.object == "lead"), None)
-    if scores is None or not scores.scored:
+    if scores is None or not scores.scored or (card is not None and card.blind):
         return None
     best = next(((grade, number) for grade, number in scores.grades.items() if number), None)
     if best is None:
         return None
     grade, number = best
-    have = "has" if number == 1 else "have"
-    sentence = f"{number:,} of {words.many(scores.scored, 'open lead')} {have} grade {grade}"
+    sentence = (
+        f"Call the {words.many(number, 'open lead')} of grade {grade} first: the chance that they convert is "
+        f"{words.percent(scores.means[grade] / 100)} on average"
+    )
     if card is not None and card.base_rate is not None:
-        sentence += f"; of all past leads {words.percent(card.base_rate.value)} converted"
+        sentence += f", of all leads {words.percent(card.base_rate.value)} did"
     return sentence + "."
 
 
