@@ -1,0 +1,173 @@
+"""The model card: what the model knows, how good it is, and what it may not use, as plain JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from crmbridge.metrics.need.arrays import Flags, Ints
+from crmbridge.metrics.need.evaluate import (
+    Estimate,
+    auc,
+    brier,
+    calibration,
+    calibration_error,
+    lift,
+    mean_log_loss,
+    wilson,
+)
+from crmbridge.metrics.need.logistic import probability
+from crmbridge.metrics.need.snapshots import Training
+from crmbridge.metrics.need.tested import Level, Tested
+from crmbridge.model.records import ObjectName
+
+LIFT_SHARES: Final = (0.1, 0.3)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Inventory:
+    """What became of every input, for the card: rows of JSON."""
+
+    used: list[dict[str, Any]] = field(default_factory=list)
+    blocked: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    included: list[str] = field(default_factory=list)
+
+
+def metrics(tested: Tested, level: Level, seed: int) -> dict[str, Any]:
+    """How good the published model and its rivals are on the test, each figure with its interval."""
+    shown = tested.published(level)
+    p = probability(shown)
+    bins = calibration(p, tested.y)
+    figures: dict[str, Estimate | None] = {
+        "auc": auc(shown, tested.y, tested.group),
+        "auc_all_inputs": auc(tested.full, tested.y, tested.group),
+        "auc_at_same_age": tested.auc_at_same_age,
+        "log_loss": mean_log_loss(shown, tested.y, tested.group),
+        "log_loss_all_inputs": mean_log_loss(tested.full, tested.y, tested.group),
+        "log_loss_base_rate": mean_log_loss(tested.base, tested.y, tested.group),
+        "gain_of_inputs": tested.gain_of_inputs,
+        "gain_of_age": tested.gain_of_age,
+        "brier": brier(shown, tested.y, tested.group),
+        "brier_base_rate": brier(tested.base, tested.y, tested.group),
+        "ece": calibration_error(bins, seed),
+    }
+    return {
+        "metrics": {name: None if found is None else found.as_json() for name, found in figures.items()},
+        "calibration": [found.as_json() for found in bins],
+        "lift": [found for share in LIFT_SHARES if (found := lift(p, tested.y, share)) is not None],
+        "scores": np.histogram(p, bins=10, range=(0.0, 1.0))[0].tolist(),
+    }
+
+
+def outcome_counts(training: Training) -> dict[str, Any]:
+    """What there is to learn from, in records and in cases."""
+    cases = training.cases
+    positive = _any_positive(training)
+    moments = cases.moment if len(cases) and training.mode == "moments" else None
+    return {
+        "closed": training.closed,
+        "positives": training.positives,
+        "used_records": training.records,
+        "used_positives": int(positive.sum()),
+        "used_negatives": training.records - int(positive.sum()),
+        "cases": len(cases),
+        "case_positives": int(cases.y.sum()),
+        "left_out": dict(training.left_out),
+        "undecided": len(np.unique(cases.record[training.undecided])),
+        "only_whole_horizons": training.whole_horizon,
+        "from": None if moments is None else iso(int(moments.min())),
+        "to": None if moments is None else iso(int(moments.max())),
+    }
+
+
+def base_rate(training: Training) -> dict[str, float] | None:
+    """The share of records, as of their first case, whose outcome came; None before there is any."""
+    first = first_cases(training)
+    if len(first) == 0:
+        return None
+    hits = float(training.cases.y[first].sum())
+    low, high = wilson(hits, len(first))
+    return {"value": hits / len(first), "low": low, "high": high}
+
+
+def first_cases(training: Training) -> Ints:
+    """The first case of each record."""
+    record = training.cases.record
+    return np.flatnonzero(np.concatenate([[True], record[1:] != record[:-1]])) if len(record) else record
+
+
+def _any_positive(training: Training) -> Flags:
+    positive = np.zeros(len(training.cases.ids), np.bool_)
+    positive[training.cases.record[training.cases.y == 1.0]] = True
+    return positive
+
+
+def verdicts(
+    text: ModuleType,
+    object_name: ObjectName,
+    training: Training,
+    tested: Tested | None,
+    level: Level,
+    *,
+    needed: int,
+    needed_to_test: int,
+) -> list[str]:
+    """In plain words whether the model is of use."""
+    counts = outcome_counts(training)
+    said = []
+    if level == "none":
+        said.append(text.verdict_none(object_name))
+    elif min(counts["used_positives"], counts["used_negatives"]) < needed:
+        said.append(text.verdict_few(object_name, counts["used_positives"], counts["used_negatives"], needed))
+    elif tested is None or (tested.records < needed_to_test and level == "full"):
+        said.append(text.verdict_provisional(0 if tested is None else tested.records, needed_to_test))
+    elif level == "full":
+        area = auc(tested.full, tested.y, tested.group)
+        top = lift(probability(tested.full), tested.y, LIFT_SHARES[0])
+        said.append(
+            text.verdict_useful(_auc(text, area), "" if top is None else text.verdict_lift(top["value"]))
+        )
+    else:
+        where = {"time": text.TEST_NEWEST, "period": text.TEST_LAST, "folds": text.TEST_FOLDS}[tested.kind]
+        say = text.verdict_noise_but_age if level == "age" else text.verdict_noise
+        said.append(say(where, _auc(text, tested.auc_at_same_age)))
+    why = training.why or (tested.refused if tested is not None else None)
+    if why is not None:
+        said.append(text.verdict_no_time(why) if training.why else text.verdict_folds(why))
+    return said
+
+
+def _auc(text: ModuleType, found: Estimate | None) -> str:
+    return str(text.AUC_UNKNOWN if found is None else text.auc(found.value, found.low, found.high))
+
+
+def split_json(tested: Tested | None, training: Training) -> dict[str, Any]:
+    if tested is None:
+        return {
+            "kind": "none",
+            "refused": training.why,
+            "cut": None,
+            "train": 0,
+            "test": 0,
+            "test_positives": 0,
+        }
+    return {
+        "kind": tested.kind,
+        "refused": training.why or tested.refused,
+        "cut": None if tested.cut is None else iso(tested.cut),
+        "train": tested.trained_on,
+        "test": tested.records,
+        "test_positives": len(np.unique(tested.group[tested.y == 1.0])),
+    }
+
+
+def iso(moment: int) -> str:
+    """A moment in microseconds as ISO 8601 in UTC, to the second."""
+    return (_EPOCH + timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,191 @@
+"""Raw inputs: a record's fields as numbers and as texts, decided by the text itself.
+
+A number may reach us as a JSON number or as text; both mean the same. So a column keeps, per row, the number
+its text spells (NaN where it spells none) and a code for the text (-1 where there is none), until it is
+decided whether the column is a number or a category."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.metrics.need.arrays import Codes, Flags, Floats, Ints
+
+MOST_TEXTS = 10_000
+"""A text column with more different values than this is too varied to compare records by."""
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+EMPTY, OTHER = -1, -2
+"""Codes: no value; a value that is none of the known levels."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One raw input, one row per record or case.
+
+    `present` says whether there is a value. `numbers` is None where no value spells a number, `codes` (places
+    in `levels`, or EMPTY, or OTHER) where there are no texts or more different ones than MOST_TEXTS. `filled`
+    and `numeric` count the values, and those that spell a number, of the whole column."""
+
+    name: str
+    present: Flags
+    numbers: Floats | None = None
+    codes: Codes | None = None
+    levels: tuple[str, ...] = ()
+    filled: int = 0
+    numeric: int = 0
+
+    @classmethod
+    def of_numbers(cls, name: str, numbers: Floats) -> Column:
+        present = np.isfinite(numbers)
+        filled = int(present.sum())
+        return cls(name, present, numbers=np.where(present, numbers, np.nan), filled=filled, numeric=filled)
+
+    @classmethod
+    def of_codes(cls, name: str, codes: Codes, levels: tuple[str, ...]) -> Column:
+        present = codes != EMPTY
+        return cls(name, present, codes=codes, levels=levels, filled=int(present.sum()))
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    @property
+    def is_number(self) -> bool:
+        """At least 99 of 100 values spell a number."""
+        return self.filled > 0 and self.numeric >= 0.99 * self.filled
+
+    @property
+    def too_varied(self) -> bool:
+        """Nearly every record has a text of its own: names, addresses, free text."""
+        if self.is_number or self.filled == 0:
+            return False
+        return self.codes is None or (self.filled > 100 and len(self.levels) > 0.5 * self.filled)
+
+    def known_numbers(self) -> Floats:
+        """The numbers there are."""
+        return np.zeros(0) if self.numbers is None else self.numbers[np.isfinite(self.numbers)]
+
+    def level_counts(self) -> Ints:
+        """How often each level is seen."""
+        codes = np.zeros(0, np.int32) if self.codes is None else self.codes
+        return np.bincount(codes[codes >= 0], minlength=len(self.levels))
+
+    def take(self, rows: Ints) -> Column:
+        """The column with these rows; its counts stay those of the whole."""
+        return replace(
+            self,
+            present=self.present[rows],
+            numbers=None if self.numbers is None else self.numbers[rows],
+            codes=None if self.codes is None else self.codes[rows],
+        )
+
+    def without(self, where: Flags) -> Column:
+        """The column emptied in these rows."""
+        present = self.present & ~where
+        numbers = None if self.numbers is None else np.where(where, np.nan, self.numbers)
+        return replace(
+            self,
+            present=present,
+            numbers=numbers,
+            codes=None if self.codes is None else np.where(where, np.int32(EMPTY), self.codes),
+            filled=int(present.sum()),
+            numeric=0 if numbers is None else int(np.isfinite(numbers).sum()),
+        )
+
+
+class ColumnReader:
+    """Fills a `Column` from batches that come in any order.
+
+    `known` are the levels of a fitted model: then texts outside them become OTHER and nothing is learned.
+    """
+
+    def __init__(self, name: str, rows: int, *, tagged: bool, known: Sequence[str] | None = None) -> None:
+        self._name = name
+        self._tagged = tagged
+        self._present = np.zeros(rows, np.bool_)
+        self._numbers: Floats | None = None
+        self._codes: Codes | None = np.full(rows, EMPTY, np.int32)
+        self._learns = known is None
+        self._places: dict[str, int] = {text: place for place, text in enumerate(known or ())}
+        self._filled = self._numeric = 0
+
+    def put(self, rows: Ints, values: pa.Array) -> None:
+        """Set these rows. Tagged text is the cell form of attributes (`model.columns`)."""
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.string())
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            self._put_texts(rows, values)
+        else:
+            numbers = _as_floats(values)
+            present = np.isfinite(numbers)
+            self._put(rows, present, np.where(present, numbers, np.nan))
+
+    def finish(self) -> Column:
+        """The column; rows that were never put are empty."""
+        return Column(
+            self._name,
+            self._present,
+            self._numbers,
+            self._codes,
+            tuple(self._places),
+            self._filled,
+            self._numeric,
+        )
+
+    def _put(self, rows: Ints, present: Flags, numbers: Floats) -> None:
+        self._present[rows] = present
+        self._filled += int(present.sum())
+        numeric = int(np.isfinite(numbers).sum())
+        if numeric:
+            self._numeric += numeric
+            if self._numbers is None:
+                self._numbers = np.full(len(self._present), np.nan)
+            self._numbers[rows] = numbers
+
+    def _put_texts(self, rows: Ints, values: pa.Array) -> None:
+        encoded = values.dictionary_encode()
+        place = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
+        texts = self._untagged(encoded.dictionary)
+        present = np.append(np.asarray(texts.is_valid()), False)[place]
+        self._put(rows, present, np.append(_spelled_numbers(texts), np.nan)[place])
+        if self._codes is not None:
+            self._codes[rows] = np.append(self._coded(texts), EMPTY)[place]
+            if self._learns and len(self._places) > MOST_TEXTS:
+                self._codes, self._places = None, {}
+
+    def _untagged(self, cells: pa.Array) -> pa.Array:
+        if self._tagged:
+            texts = pc.starts_with(cells, '"')
+            cells = pc.if_else(pc.or_(texts, pc.not_equal(cells, "null")), cells, None)
+            cells = pc.if_else(texts, pc.utf8_slice_codeunits(cells, 1), cells)
+        cells = pc.utf8_trim_whitespace(cells)
+        return pc.if_else(pc.equal(cells, ""), None, cells)
+
+    def _coded(self, texts: pa.Array) -> Codes:
+        places, learns = self._places, self._learns
+        found = np.empty(len(texts), np.int32)
+        for row, text in enumerate(texts.to_pylist()):
+            if text is None:
+                found[row] = EMPTY
+            elif learns:
+                found[row] = places.setdefault(text, len(places))
+            else:
+                found[row] = places.get(text, OTHER)
+        return found
+
+
+def _as_floats(values: pa.Array) -> Floats:
+    if pa.types.is_date32(values.type):
+        values = values.cast(pa.int32())
+    elif pa.types.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    return np.asarray(values.cast(pa.float64(), safe=False).fill_null(float("nan")))
+
+
+def _spelled_numbers(texts: pa.Array) -> Floats:
+    spells = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
+    numbers = np.asarray(pc.if_else(spells, texts, None).cast(pa.float64()).fill_null(float("nan")))
+    return np.where(np.isfinite(numbers), numbers, np.nan)

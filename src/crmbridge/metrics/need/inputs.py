@@ -1,0 +1,228 @@
+"""Which inputs there are for an object, and their values per case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.metrics.arrays import pieces
+from crmbridge.metrics.base import Frame
+from crmbridge.metrics.days import DAY
+from crmbridge.metrics.need.arrays import Codes, Flags, Ints, rows_of
+from crmbridge.metrics.need.columns import EMPTY, Column
+from crmbridge.metrics.need.design import AGE
+from crmbridge.metrics.need.outcomes import Outcomes
+from crmbridge.metrics.need.snapshots import Cases, Mode, read_orders
+from crmbridge.metrics.need.state import read_as_of, read_now
+from crmbridge.metrics.need.windows import Contacts, order_columns, read_contacts, read_stages
+from crmbridge.model.columns import ATTRIBUTE_PREFIX, attribute_column
+from crmbridge.model.fields import is_own_name
+from crmbridge.model.records import IMMUTABLE, ObjectName
+
+FIELDS: Final[Mapping[ObjectName, tuple[str, ...]]] = {
+    "lead": (
+        "owner_id",
+        "company",
+        "title",
+        "email",
+        "phone",
+        "industry",
+        "employees",
+        "annual_revenue",
+        "country",
+        "lead_source",
+    ),
+    "deal": ("owner_id", "amount", "currency", "type", "lead_source"),
+    "account": ("owner_id", "industry", "employees", "annual_revenue", "country", "website"),
+}
+"""The model's own fields that are inputs. Names of persons, ids and everything that tells the outcome are
+not.
+"""
+ACCOUNT_FIELDS: Final = ("industry", "employees", "annual_revenue", "country")
+ACCOUNT_PREFIX: Final = "account."
+ACCOUNT_ORDERS_PREFIX: Final = "account_"
+LINKS: Final[Mapping[ObjectName, str]] = {"lead": "lead_id", "deal": "deal_id", "account": "account_id"}
+AGE_DAYS: Final = (0, 1, 7, 14, 30, 60, 90, 180, 365)
+"""Lower bounds of the bands of age."""
+_KNOWN_ONLY: Final = ("stage", "expected_close")
+"""Fields of a deal that closing overwrites: without the version in force nothing is known of them."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Inputs per case. `assumed` names the columns whose values are taken from a later version in the cases
+    where `state_assumed` (or `account_assumed`) says so."""
+
+    columns: Mapping[str, Column]
+    state_assumed: Flags
+    account_assumed: Flags
+    contacts: Contacts | None
+
+    def assumed(self, object_name: ObjectName, name: str) -> Flags:
+        """Per case, whether the column's value was not known at the moment but is assumed to have held."""
+        if name.startswith((ACCOUNT_PREFIX, ACCOUNT_ORDERS_PREFIX)):
+            return self.account_assumed
+        if name in FIELDS[object_name] or name.startswith(ATTRIBUTE_PREFIX):
+            return self.state_assumed & (name not in IMMUTABLE[object_name])
+        return np.zeros(len(self.state_assumed), np.bool_)
+
+
+def is_of_record(name: str) -> bool:
+    """Whether the input is a field of the record or its account, not a sum over what happened."""
+    own = {field for fields in FIELDS.values() for field in fields}
+    return name in own or name.startswith((ATTRIBUTE_PREFIX, ACCOUNT_PREFIX))
+
+
+def field_names(frame: Frame, object_name: ObjectName) -> list[str]:
+    """Fields and attributes of the object that may be inputs, as column names of the frame."""
+    found = frame.attribute_names(object_name)
+    return [*FIELDS[object_name], *(attribute_column(name) for name in found if not is_own_name(name))]
+
+
+def account_field_names(frame: Frame) -> list[str]:
+    found = frame.attribute_names("account")
+    return [*ACCOUNT_FIELDS, *(attribute_column(name) for name in found if not is_own_name(name))]
+
+
+class Reader:
+    """Reads the inputs of one object from one frame."""
+
+    def __init__(self, frame: Frame, object_name: ObjectName, window_days: int, mode: Mode) -> None:
+        self._frame = frame
+        self._object = object_name
+        self._window_days = window_days
+        self._in_time = mode == "moments"
+
+    def past(self, cases: Cases, created: Ints) -> Inputs:
+        """The inputs as of each case's moment. `created` (microseconds) per case."""
+        if not self._in_time:
+            return self._as_it_stands(cases)
+        names = field_names(self._frame, self._object)
+        extra = list(_KNOWN_ONLY) if self._object == "deal" else []
+        state = read_as_of(self._frame, self._object, cases.ids, cases.record, cases.moment, [*names, *extra])
+        columns = dict(state.columns)
+        for name in extra:
+            columns[name] = columns[name].without(state.assumed)
+        account_assumed = np.zeros(len(cases), np.bool_)
+        if self._object == "deal":
+            account = self._accounts(cases)
+            ids, row = account
+            joined = read_as_of(
+                self._frame, "account", ids, row, cases.moment, account_field_names(self._frame)
+            )
+            columns |= {ACCOUNT_PREFIX + name: found for name, found in joined.columns.items()}
+            # Which account a deal belongs to is itself a field that may have been filled in later.
+            account_assumed = joined.assumed | state.assumed
+        columns, contacts = self._with_events(columns, cases, created)
+        return Inputs(columns, state.assumed, account_assumed, contacts)
+
+    def now(self, cases: Cases, known: Mapping[str, Sequence[str]] | None = None) -> Inputs:
+        """The inputs of records as they stand; every case is at the frame's moment."""
+        columns = self._fields_now(cases, known)
+        nothing = np.zeros(len(cases), np.bool_)
+        if not self._in_time:
+            return Inputs(columns, nothing, nothing, None)
+        columns, contacts = self._with_events(columns, cases, cases.order)
+        return Inputs(columns, nothing, nothing, contacts)
+
+    def contacts(self, cases: Cases) -> Contacts:
+        """The contacts alone, which the next action is chosen by."""
+        return read_contacts(self._frame, cases, LINKS[self._object], self._window_days)
+
+    def _as_it_stands(self, cases: Cases) -> Inputs:
+        found = self._fields_now(cases, None)
+        columns = {name: found[name].take(cases.record) for name in found if name not in _KNOWN_ONLY}
+        every = np.ones(len(cases), np.bool_)
+        return Inputs(columns, every, every, None)
+
+    def _fields_now(self, cases: Cases, known: Mapping[str, Sequence[str]] | None) -> dict[str, Column]:
+        names = field_names(self._frame, self._object)
+        extra = list(_KNOWN_ONLY) if self._object == "deal" else []
+        columns = read_now(self._frame, self._object, cases.ids, [*names, *extra], known)
+        if self._object == "deal":
+            ids, row = self._accounts_of(cases.ids)
+            fields = account_field_names(self._frame)
+            levels = None if known is None else {n: known.get(ACCOUNT_PREFIX + n, ()) for n in fields}
+            joined = read_now(self._frame, "account", ids, fields, levels)
+            for name, found in joined.items():
+                padded = _with_empty_row(found)
+                columns[ACCOUNT_PREFIX + name] = padded.take(np.where(row < 0, len(ids), row))
+        return columns
+
+    def _accounts(self, cases: Cases) -> tuple[pa.Array, Ints]:
+        ids, row = self._accounts_of(cases.ids)
+        return ids, row[cases.record]
+
+    def _accounts_of(self, deals: pa.Array) -> tuple[pa.Array, Ints]:
+        """The accounts' ids, ordered, and each deal's row among them, -1 for none."""
+        links = np.full(len(deals), None, dtype=object)
+        for slab in pieces(self._frame, "deal", ["id", "account_id"]):
+            row = rows_of(slab["id"], deals)
+            links[row[row >= 0]] = slab["account_id"].to_numpy(zero_copy_only=False)[row >= 0]
+        linked = pa.array(links, pa.string())
+        ids = pc.unique(linked.drop_null())
+        ids = ids.take(pc.sort_indices(ids))
+        return ids, rows_of(linked, ids)
+
+    def _with_events(
+        self, columns: dict[str, Column], cases: Cases, created: Ints
+    ) -> tuple[dict[str, Column], Contacts]:
+        contacts = self.contacts(cases)
+        columns |= contacts.columns
+        if self._object == "deal":
+            close = columns.pop("expected_close")
+            if close.numbers is not None:
+                days = close.numbers - cases.moment // DAY
+                columns["days_to_expected_close"] = Column.of_numbers("days_to_expected_close", days)
+            columns |= read_stages(self._frame, cases, columns.pop("stage"), created)
+            ids, row = self._accounts(cases)
+            orders = order_columns(*read_orders(self._frame, ids), row, cases.moment, self._frame.zone)
+            for name in ("orders", "days_since_order"):
+                joined_name = ACCOUNT_ORDERS_PREFIX + name
+                columns[joined_name] = Column.of_numbers(joined_name, _numbers(orders[name]))
+        if self._object == "account":
+            placed = read_orders(self._frame, cases.ids)
+            columns |= order_columns(*placed, cases.record, cases.moment, self._frame.zone)
+        else:
+            columns[AGE] = Column.of_codes(AGE, age_band(cases.age), age_levels())
+        return columns, contacts
+
+
+def age_band(age: Ints) -> Codes:
+    """The band of an age in days; EMPTY where it is not known (-1)."""
+    return (np.searchsorted(np.array(AGE_DAYS), age, side="right") - 1).astype(np.int32)
+
+
+def age_levels() -> tuple[str, ...]:
+    """`0`, `1-6`, ..., `365+`: days."""
+    bands = zip(AGE_DAYS, (*AGE_DAYS[1:], None), strict=True)
+    return tuple(
+        f"{low}+" if high is None else str(low) if high == low + 1 else f"{low}-{high - 1}"
+        for low, high in bands
+    )
+
+
+def created_per_case(outcomes: Outcomes, cases: Cases) -> Ints:
+    return np.asarray(outcomes.created[cases.record])
+
+
+def _numbers(found: Column) -> np.ndarray:
+    return found.numbers if found.numbers is not None else np.full(len(found), np.nan)
+
+
+def _with_empty_row(found: Column) -> Column:
+    """The column with one more row, which is empty."""
+    return Column(
+        found.name,
+        np.append(found.present, False),
+        None if found.numbers is None else np.append(found.numbers, np.nan),
+        None if found.codes is None else np.append(found.codes, np.int32(EMPTY)),
+        found.levels,
+        found.filled,
+        found.numeric,
+    )

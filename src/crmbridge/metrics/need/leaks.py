@@ -1,0 +1,98 @@
+"""The leak guard: inputs that are known only after the outcome, told by how they look.
+
+Only values that were not known at the moment of the snapshot but are assumed to have held then can leak; so a
+field is judged on those, closed records against each other and against the open ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crmbridge.metrics.need.arrays import Flags, Floats
+from crmbridge.metrics.need.columns import Column
+from crmbridge.metrics.need.design import Field, encode
+from crmbridge.metrics.need.evaluate import auc
+from crmbridge.metrics.need.snapshots import Cases
+
+FEWEST = 20
+"""Records below which nothing is said about a group."""
+FILL_GAP = 0.3
+TOO_GOOD = 0.9
+TOO_GOOD_ALONE = 0.95
+SHIFT = 0.25
+"""Population stability index from which on two distributions count as different, by custom."""
+_PRIOR = 5.0
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Why an input is blocked: a code for programs, figures for the sentence."""
+
+    code: str
+    figures: dict[str, float]
+
+
+def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current: Column) -> Suspect | None:
+    """Whether the input gives the outcome away.
+
+    `past` and `assumed` are per case; `current` is the same input for the records open now.
+    """
+    # One case of each record: its others would only say the same again.
+    first = np.concatenate([[True], cases.record[1:] != cases.record[:-1]])[: len(cases)]
+    assumed = assumed & first
+    y, closed = cases.y, cases.closed
+    doubtful = np.flatnonzero(assumed)
+    if len(doubtful) < FEWEST:
+        return None
+    filled, truth, ended = past.present[doubtful], y[doubtful] == 1.0, closed[doubtful]
+    compared = len(current) >= FEWEST
+    if compared and int(ended.sum()) >= FEWEST:
+        share, now = float(filled[ended].mean()), float(current.present.mean())
+        if share - now > FILL_GAP or (now == 0.0 and filled[ended].sum() >= FEWEST):
+            return Suspect("filled_at_closing", {"closed": share, "open": now})
+    suspect = _filled_for_one_outcome(filled[ended], truth[ended])
+    if suspect is not None:
+        return suspect
+    positives = int(truth.sum())
+    if min(positives, len(truth) - positives) < FEWEST:
+        return None
+    group = encode(field, past).group
+    area = auc(_rates(group[doubtful], truth, field.groups), y[doubtful], np.arange(len(doubtful)))
+    if area is None or area.low <= TOO_GOOD:
+        return None
+    if not compared:
+        return Suspect("too_good", {"auc": area.value}) if area.low > TOO_GOOD_ALONE else None
+    shift = stability(group[doubtful], encode(field, current).group, field.groups)
+    return Suspect("too_good", {"auc": area.value, "psi": shift}) if shift > SHIFT else None
+
+
+def _filled_for_one_outcome(filled: Flags, truth: Flags) -> Suspect | None:
+    """Filled for one outcome only, where by its share it should have been for at least ten of the other."""
+    total = int(filled.sum())
+    for outcome in (True, False):
+        size = int((truth == outcome).sum())
+        expected = total * size / max(len(truth), 1)
+        if expected >= 10.0 and not filled[truth == outcome].any():
+            return Suspect("one_outcome", {"positive": float(not outcome), "filled": float(total)})
+    return None
+
+
+def _rates(group: np.ndarray, truth: Flags, groups: int) -> Floats:
+    """The positive share of each case's group, drawn towards the share of all where a group is small."""
+    n = np.bincount(group, minlength=groups)
+    hits = np.bincount(group, truth.astype(np.float64), minlength=groups)
+    rates = (hits + _PRIOR * truth.mean()) / (n + _PRIOR)
+    found: Floats = rates[group]
+    return found
+
+
+def stability(before: np.ndarray, after: np.ndarray, groups: int) -> float:
+    """The population stability index of two samples: sum (p - q) ln(p / q) over the groups; 0 when alike.
+
+    Half a case is added to each group, so that an empty one stays finite.
+    """
+    p = np.bincount(before, minlength=groups) + 0.5
+    q = np.bincount(after, minlength=groups) + 0.5
+    p, q = p / p.sum(), q / q.sum()
+    return float(np.sum((p - q) * np.log(p / q)))

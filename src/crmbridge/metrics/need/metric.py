@@ -1,0 +1,317 @@
+"""The metric: from a frame to a model and its card, from a model to scores with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.metrics.base import Frame, Metric
+from crmbridge.metrics.need.actions import next_actions
+from crmbridge.metrics.need.arrays import Floats, Ints
+from crmbridge.metrics.need.card import (
+    base_rate,
+    first_cases,
+    metrics,
+    outcome_counts,
+    split_json,
+    verdicts,
+)
+from crmbridge.metrics.need.choose import choose_inputs
+from crmbridge.metrics.need.design import AGE, Design, Field, Matrix
+from crmbridge.metrics.need.evaluate import Z90
+from crmbridge.metrics.need.explain import GroupRates, contributions, group_rates, phrases, reasons
+from crmbridge.metrics.need.inputs import Inputs, Reader, is_of_record
+from crmbridge.metrics.need.logistic import probability, spread
+from crmbridge.metrics.need.outcomes import read_outcomes
+from crmbridge.metrics.need.snapshots import (
+    Cases,
+    Training,
+    account_cases,
+    open_cases,
+    training_cases,
+)
+from crmbridge.metrics.need.texts import LANGUAGES
+from crmbridge.metrics.need.train import (
+    NEEDED,
+    NEEDED_TO_TEST,
+    PRIOR_OUTCOMES,
+    PRIOR_RATES,
+    PRIOR_SD,
+    Learner,
+)
+from crmbridge.model.fields import result_schema
+from crmbridge.model.records import ObjectName
+from crmbridge.model.results import Model, Results
+
+_DIGITS = 12
+
+
+class NeedMetric(Metric):
+    """P(x) for leads (converts), deals (is won) and accounts (orders again), each within its horizon.
+
+    See docs/metrics.md, section Need, for what is learned from what, and for the model card.
+    """
+
+    name: ClassVar[str] = "need"
+    produces: ClassVar[tuple[str, ...]] = (
+        "score",
+        "score_low",
+        "score_high",
+        "grade",
+        "score_trend",
+        "reasons_up",
+        "reasons_down",
+        "next_action",
+    )
+    objects: ClassVar[tuple[ObjectName, ...]] = ("lead", "deal", "account")
+    needs: ClassVar[tuple[ObjectName, ...]] = (
+        "lead",
+        "deal",
+        "account",
+        "activity",
+        "stage_change",
+        "order",
+        "rep",
+    )
+
+    @property
+    def _text(self) -> ModuleType:
+        return LANGUAGES[self.settings.language]
+
+    def _horizon(self, object_name: ObjectName) -> int:
+        return int(getattr(self.settings.horizon_days, object_name))
+
+    def outcomes(self, object_name: ObjectName, frame: Frame) -> int:
+        """Closed leads or deals; for accounts, the orders placed."""
+        if object_name == "account":
+            return sum(batch.num_rows for batch in frame.scan("order", ["id"]))
+        return int(read_outcomes(frame, object_name).closed.sum())
+
+    # Fit
+
+    def fit(self, object_name: ObjectName, frame: Frame) -> Model:
+        """Learn from the frame. With too little to learn from, the model is the base rate or abstains."""
+        training, current, created = self._cases(object_name, frame)
+        reader = Reader(frame, object_name, self.settings.window_days, training.mode)
+        past, now = reader.past(training.cases, created), reader.now(current)
+        design, inventory = choose_inputs(
+            object_name, self.settings, self._text, training.cases, past, now.columns
+        )
+        learner = Learner(
+            object_name, training, design.encode(past.columns, len(training.cases), training.undecided)
+        )
+        tested = learner.test(self.settings.seed)
+        counts = outcome_counts(training)
+        level, provisional = learner.level(tested, counts["used_positives"], counts["used_negatives"])
+        parameters: dict[str, Any] = {
+            "format": 1,
+            "mode": training.mode,
+            "level": level,
+            "window_days": self.settings.window_days,
+        }
+        if level != "none":
+            parameters |= self._parameters(learner, learner.narrowed(level))
+        card = {
+            "target": self._text.outcome(object_name, self._horizon(object_name)),
+            "verdict": verdicts(
+                self._text,
+                object_name,
+                training,
+                tested,
+                level,
+                needed=NEEDED,
+                needed_to_test=NEEDED_TO_TEST,
+            ),
+            "published": level,
+            "horizon_days": self._horizon(object_name),
+            "window_days": self.settings.window_days,
+            "seed": self.settings.seed,
+            "outcomes": counts,
+            "base_rate": base_rate(training),
+            "split": split_json(tested, training),
+            **(metrics(tested, level, self.settings.seed) if tested is not None else _NO_TEST),
+            "inputs": inventory.used,
+            "blocked": inventory.blocked,
+            "dropped": inventory.dropped,
+            "excluded": inventory.excluded,
+            "included": inventory.included,
+            "prior": {
+                "rate": PRIOR_RATES[object_name],
+                "outcomes": PRIOR_OUTCOMES,
+                "coefficient_sd": PRIOR_SD,
+                "text": self._text.prior(PRIOR_RATES[object_name], PRIOR_OUTCOMES, PRIOR_SD),
+            },
+        }
+        return Model(
+            metric=self.name,
+            object=object_name,
+            parameters=parameters,
+            card=_finite(card),
+            provisional=provisional,
+        )
+
+    def _cases(self, object_name: ObjectName, frame: Frame) -> tuple[Training, Cases, Ints]:
+        """The cases to learn from, those to score, and when each of the former was created."""
+        horizon = self._horizon(object_name)
+        if object_name == "account":
+            training, current = account_cases(frame, _all_ids(frame, "account"), horizon)
+            return training, current, training.cases.order
+        outcomes = read_outcomes(frame, object_name)
+        training = training_cases(outcomes, frame, horizon, self.settings.seed)
+        return training, open_cases(outcomes, frame), outcomes.created[training.cases.record]
+
+    def _parameters(self, learner: Learner, matrix: Matrix) -> dict[str, Any]:
+        """The final fit on all cases, as JSON."""
+        found, means = learner.fit(matrix, None)
+        cases = learner.training.cases
+        first = first_cases(learner.training)
+        decided = np.flatnonzero(~matrix.undecided)
+        rates = []
+        for field, encoded in zip(matrix.design.fields, matrix.encoded, strict=True):
+            rows = first[~matrix.undecided[first]] if is_of_record(field.name) else decided
+            rows = np.arange(len(cases)) if field.name == AGE else rows
+            rates.append(group_rates(field, encoded, cases.record, cases.y, rows).as_json())
+        return {
+            "fields": [field.as_json() for field in matrix.design.fields],
+            "theta": _rounded(found.theta),
+            "means": _rounded(means),
+            "factor": _rounded(found.factor[np.tril_indices(len(found.factor))]),
+            "rates": rates,
+        }
+
+    # Apply
+
+    def apply(self, object_name: ObjectName, frame: Frame, model: Model) -> Results:
+        """Score the open records. `score_trend` is "new": who knows the score's history says better."""
+        current = self._current(object_name, frame)
+        fitted = _Fitted(model)
+        reader = Reader(frame, object_name, fitted.window_days, fitted.mode)
+        inputs = reader.now(current, {field.name: field.levels for field in fitted.design.fields})
+        keys = [key for key in self.produces if object_name != "account" or key != "next_action"]
+        columns: dict[str, pa.Array] = {"id": current.ids}
+        details: dict[str, pa.Array] = {"id": current.ids}
+        if fitted.level == "none":
+            size = len(current)
+            columns["reasons_up"] = pa.array([self._text.abstains(object_name)] * size, pa.string())
+        else:
+            self._score(object_name, frame, fitted, current, inputs, columns, details)
+        if object_name != "account":
+            contacts = reader.contacts(current) if inputs.contacts is None else inputs.contacts
+            actions, kinds = next_actions(contacts, current, frame.zone, self._text)
+            columns["next_action"] = actions
+            details["next_action_kind"] = kinds
+        schema = result_schema(object_name, keys)
+        arrays = [
+            columns[field.name] if field.name in columns else pa.nulls(len(current), field.type)
+            for field in schema
+        ]
+        return Results(object_name, pa.Table.from_arrays(arrays, schema=schema), pa.table(details))
+
+    def _current(self, object_name: ObjectName, frame: Frame) -> Cases:
+        if object_name == "account":
+            return account_cases(frame, _all_ids(frame, "account"), self._horizon("account"))[1]
+        return open_cases(read_outcomes(frame, object_name), frame)
+
+    def _score(
+        self,
+        object_name: ObjectName,
+        frame: Frame,
+        fitted: _Fitted,
+        current: Cases,
+        inputs: Inputs,
+        columns: dict[str, pa.Array],
+        details: dict[str, pa.Array],
+    ) -> None:
+        matrix = fitted.design.encode(inputs.columns, len(current))
+        logit, error = np.empty(len(current)), np.empty(len(current))
+        for rows, x in matrix.blocks():
+            logit[rows] = x @ fitted.theta
+            error[rows] = spread(x, fitted.factor)
+        score = _percent(logit)
+        columns["score"] = pa.array(score)
+        columns["score_low"] = pa.array(_percent(logit - Z90 * error))
+        columns["score_high"] = pa.array(_percent(logit + Z90 * error))
+        columns["grade"] = _grades(score, self.settings.grades)
+        columns["score_trend"] = pa.array(["new"], pa.string()).take(
+            pa.array(np.zeros(len(current), np.int64))
+        )
+        given = contributions(matrix, fitted.theta, fitted.means)
+        names = _rep_names(frame)
+        said = [
+            phrases(
+                field,
+                rates,
+                object_name,
+                self._text,
+                fitted.window_days,
+                names if field.name == "owner_id" else {},
+            )
+            for field, rates in zip(fitted.design.fields, fitted.rates, strict=True)
+        ]
+        up, down = reasons(given, [encoded.group for encoded in matrix.encoded], said, len(current))
+        columns["reasons_up"], columns["reasons_down"] = up, down
+        details["base_logit"] = pa.array(np.full(len(current), float(fitted.theta @ fitted.means)))
+        details["logit"] = pa.array(logit)
+        for field, contribution in zip(fitted.design.fields, given, strict=True):
+            details[f"contribution.{field.name}"] = pa.array(contribution)
+
+
+class _Fitted:
+    """A model's parameters as arrays."""
+
+    def __init__(self, model: Model) -> None:
+        found: Mapping[str, Any] = model.parameters
+        self.level: str = found["level"]
+        self.mode: Any = found["mode"]
+        self.window_days = int(found["window_days"])
+        self.design = Design(tuple(Field.from_json(field) for field in found.get("fields", ())))
+        self.rates = [GroupRates.from_json(rates) for rates in found.get("rates", ())]
+        self.theta = np.array(found.get("theta", ()), np.float64)
+        self.means = np.array(found.get("means", ()), np.float64)
+        self.factor = np.zeros((len(self.theta), len(self.theta)))
+        self.factor[np.tril_indices(len(self.theta))] = found.get("factor", ())
+
+
+_NO_TEST: dict[str, Any] = {"metrics": None, "calibration": [], "lift": [], "scores": []}
+
+
+def _all_ids(frame: Frame, object_name: ObjectName) -> pa.Array:
+    ids = frame.table(object_name, ["id"])["id"].combine_chunks()
+    return ids.take(pc.sort_indices(ids))
+
+
+def _rep_names(frame: Frame) -> dict[str, str]:
+    reps = frame.table("rep", ["id", "name"]).to_pydict()
+    return {id_: name for id_, name in zip(reps["id"], reps["name"], strict=True) if name}
+
+
+def _percent(logit: Floats) -> Floats:
+    return np.round(100.0 * probability(logit), 2)
+
+
+def _grades(score: Floats, bounds: Sequence[float]) -> pa.Array:
+    place = sum((score < bound).astype(np.int64) for bound in bounds)
+    return pa.array(["A", "B", "C", "D"], pa.string()).take(pa.array(place))
+
+
+def _rounded(values: Floats) -> list[float]:
+    """Twelve digits: what arithmetic in another order can change is not kept, so equal data give equal
+    bytes.
+    """
+    return [float(f"{value:.{_DIGITS}g}") for value in values.tolist()]
+
+
+def _finite(value: Any) -> Any:
+    """The card's figures in ten digits, for the same reason."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,259 @@
+"""English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+from crmbridge.model.records import ObjectName
+
+SUCH: Final[Mapping[ObjectName, str]] = {"lead": "leads", "deal": "deals", "account": "accounts"}
+COME: Final[Mapping[ObjectName, str]] = {"lead": "convert", "deal": "are won", "account": "order again"}
+_ONE: Final[Mapping[ObjectName, str]] = {"lead": "converts", "deal": "is won", "account": "orders again"}
+
+_LABELS: Final[Mapping[str, str]] = {
+    "owner_id": "Owner",
+    "annual_revenue": "Annual revenue",
+    "lead_source": "Lead source",
+    "age": "Age in days",
+    "contacts": "Contacts in the last {window} days",
+    "reached": "Contacts with an answer in the last {window} days",
+    "missed": "Missed contacts in the last {window} days",
+    "inbound": "Inbound contacts in the last {window} days",
+    "contact_hours": "Hours of contact in the last {window} days",
+    "days_since_contact": "Days since the last contact",
+    "days_in_stage": "Days in the stage",
+    "stage_changes": "Stage changes so far",
+    "days_to_expected_close": "Days to the expected close",
+    "account_orders": "Orders of the account",
+    "account_days_since_order": "Days since the account's last order",
+    "orders": "Orders so far",
+    "orders_last_year": "Orders in the last 365 days",
+    "days_since_order": "Days since the last order",
+    "days_since_first_order": "Days since the first order",
+    "days_between_orders": "Days between orders",
+    "overdue": "Days since the last order per usual gap",
+    "mean_order": "Mean order amount",
+}
+_NEVER: Final[Mapping[str, str]] = {
+    "days_since_contact": "Never contacted",
+    "account_days_since_order": "The account has not ordered yet",
+    "days_between_orders": "Ordered once so far",
+    "overdue": "Ordered once so far",
+    "age": "Age not known",
+}
+
+
+def label(name: str, window_days: int) -> str:
+    """What people call an input."""
+    if name in _LABELS:
+        return _LABELS[name].format(window=window_days)
+    for prefix, before in (
+        ("account.attributes.", "Account: "),
+        ("account.", "Account "),
+        ("attributes.", ""),
+    ):
+        if name.startswith(prefix):
+            rest = name.removeprefix(prefix)
+            return before + (rest.replace("_", " ") if prefix == "account." else rest)
+    return name.replace("_", " ").capitalize()
+
+
+def number(value: float) -> str:
+    """A number in few characters: `12`, `0.5`, `1,200,000`, `3.1e+12`."""
+    if value == 0 or 1e-3 <= abs(value) < 1e9:
+        return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.2g}"
+
+
+def level(name: str, window_days: int, text: str) -> str:
+    return f"{label(name, window_days)} {text}"
+
+
+def filled(name: str, window_days: int) -> str:
+    return f"{label(name, window_days)} filled in"
+
+
+def other(name: str, window_days: int) -> str:
+    return f"{label(name, window_days)}: a rare or new value"
+
+
+def missing(name: str, window_days: int) -> str:
+    return _NEVER.get(name, f"{label(name, window_days)} not filled in")
+
+
+def between(name: str, window_days: int, low: float | None, high: float | None) -> str:
+    """A range of a number: above `low`, up to `high`."""
+    bounds = ("" if low is None else f" over {number(low)}", "" if high is None else f" up to {number(high)}")
+    return label(name, window_days) + ("".join(bounds) or " known")
+
+
+def percent(share: float) -> str:
+    """`31 %`; below 10 % with a decimal."""
+    value = 100.0 * share
+    return f"{value:.1f} %" if 0.05 <= value < 9.95 else f"{value:.0f} %"
+
+
+def with_rate(subject: str, object_name: ObjectName, share: float, n: int, of_all: float) -> str:
+    rate = f"{percent(share)} of {n:,} such {SUCH[object_name]} {COME[object_name]}"
+    return f"{subject}: {rate}, {percent(of_all)} of all"
+
+
+def beside_others(subject: str, object_name: ObjectName, n: int) -> str:
+    """For a group whose own rate points the other way: the effect shows only beside the other inputs."""
+    return f"{subject}: beside the other inputs ({n:,} such {SUCH[object_name]})"
+
+
+def unseen(subject: str, object_name: ObjectName) -> str:
+    return f"{subject}: no such {SUCH[object_name]} in the history"
+
+
+# Model card
+
+DROPPED: Final[Mapping[str, str]] = {
+    "empty": "it is never filled",
+    "constant": "it has the same value everywhere",
+    "varied": "nearly every record has a text of its own",
+    "rare": "every value is seen fewer than 10 times",
+}
+AUC_UNKNOWN: Final = "not known"
+
+
+def abstains(object_name: ObjectName) -> str:
+    return f"No score yet: no {SUCH[object_name].removesuffix('s')}'s outcome is known so far."
+
+
+def verdict_useful(auc: str, lift: str) -> str:
+    return f"Useful: on the newest outcomes the model ranks better than the base rate (AUC {auc}){lift}."
+
+
+def verdict_lift(top: float) -> str:
+    return f"; the best-scored tenth has {top:.1f} times the base rate"
+
+
+def verdict_noise(test: str, auc: str) -> str:
+    return (
+        f"The outcome can't be predicted from these columns: on {test} the model is no better than the base "
+        f"rate (AUC {auc}). So every record gets the base rate, and no reasons are given."
+    )
+
+
+def verdict_noise_but_age(test: str, auc: str) -> str:
+    return (
+        f"The outcome can't be predicted from these columns: on {test} the model is no better than the base "
+        f"rate at the same age (AUC {auc}). So every record gets the base rate of its age."
+    )
+
+
+def verdict_few(object_name: ObjectName, positives: int, negatives: int, needed: int) -> str:
+    such = SUCH[object_name]
+    return (
+        f"Too few outcomes: {positives:,} {such} that {COME[object_name]} and {negatives:,} that don't; from "
+        f"{needed} of each on, inputs are used. Until then every record gets the base rate, drawn towards "
+        "the prior."
+    )
+
+
+def verdict_provisional(test: int, needed: int) -> str:
+    return (
+        f"Provisional: {test:,} outcomes to test on are too few to tell whether the model is useful (from "
+        f"{needed} on it is told); the prior keeps the scores near the base rate."
+    )
+
+
+def verdict_none(object_name: ObjectName) -> str:
+    return f"No outcome of any of the {SUCH[object_name]} is known: no scores."
+
+
+def verdict_no_time(why: str) -> str:
+    return (
+        f"A split in time is refused: {why}. So the test is on random fifths (grouped by record, seeded), "
+        "which flatters a model whose world changes; and fields are taken as they stand, although they may "
+        "have been filled in after the outcome."
+    )
+
+
+def verdict_folds(why: str) -> str:
+    return f"A split in time is refused: {why}. So the test is on random fifths (grouped by record, seeded)."
+
+
+TEST_NEWEST: Final = "the newest fifth"
+TEST_LAST: Final = "the newest period"
+TEST_FOLDS: Final = "held-out fifths"
+
+
+def auc(value: float, low: float, high: float) -> str:
+    """`.49, 90 % .47-.51`"""
+    return f"{_short(value)}, 90 % {_short(low)}-{_short(high)}"
+
+
+def _short(value: float) -> str:
+    text = f"{value:.2f}"
+    return text.removeprefix("0") if value < 1 else text
+
+
+def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> str:
+    """Why an input is blocked."""
+    such = SUCH[object_name]
+    if code == "filled_at_closing":
+        return (
+            f"filled on {percent(figures['closed'])} of the closed {such} and on {percent(figures['open'])} "
+            "of the open ones: it seems to be filled in at closing"
+        )
+    if code == "one_outcome":
+        which = (
+            f"that {COME[object_name]}" if figures["positive"] else f"that don't {_infinitive(object_name)}"
+        )
+        return f"filled only on {such} {which}"
+    shift = f", and open {such} look different (PSI {figures['psi']:.1f})" if "psi" in figures else ""
+    alone = f"it alone tells the outcome (AUC {_short(figures['auc'])})"
+    return f"{alone}{shift}: too good to have been known before"
+
+
+def _infinitive(object_name: ObjectName) -> str:
+    return {"lead": "convert", "deal": "get won", "account": "order again"}[object_name]
+
+
+def outcome(object_name: ObjectName, days: int) -> str:
+    return f"the {object_name} {_ONE[object_name]} within {days} days"
+
+
+def prior(rate: float, outcomes: float, sd: float) -> str:
+    return (
+        f"Before any outcome: a rate of {percent(rate)}, worth {number(outcomes)} outcomes; each effect on "
+        f"the log-odds Normal(0, {number(sd)})."
+    )
+
+
+# Next action
+
+_KINDS: Final[Mapping[str, str]] = {"call": "Call", "meeting": "Meeting", "email": "E-mail", "task": "Task"}
+
+
+def planned(kind: str, day: date, days: int) -> str:
+    when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days} days"
+    return f"{_KINDS.get(kind, 'Activity')} planned {when} ({day.isoformat()}): prepare it"
+
+
+def first_contact(age: int | None) -> str:
+    since = "" if age is None or age == 0 else f" in {days(age)}"
+    return f"Never contacted{since}: make the first call"
+
+
+def call_again(since: int) -> str:
+    return f"No contact for {days(since)}: call"
+
+
+def try_again(since: int) -> str:
+    ago = "today" if since == 0 else f"{days(since)} ago"
+    return f"Last tried {ago} without an answer: try again"
+
+
+def in_touch(since: int) -> str:
+    ago = "today" if since == 0 else f"{days(since)} ago"
+    return f"In touch, last contact {ago}: agree on the next step"
+
+
+def days(number_: int) -> str:
+    return "1 day" if number_ == 1 else f"{number_:,} days"

@@ -1,0 +1,168 @@
+"""Training: fit the design to the cases, test on what was not seen, and decide what may be published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from crmbridge.metrics.need.arrays import Flags, Floats, Ints, uniform
+from crmbridge.metrics.need.card import first_cases
+from crmbridge.metrics.need.design import AGE, Design, Matrix
+from crmbridge.metrics.need.inputs import age_band
+from crmbridge.metrics.need.logistic import Fit, Prior, fit
+from crmbridge.metrics.need.snapshots import Training
+from crmbridge.metrics.need.tested import Level, Tested
+from crmbridge.model.records import ObjectName
+
+PRIOR_RATES: Final[dict[ObjectName, float]] = {"lead": 0.10, "deal": 0.25, "account": 0.30}
+PRIOR_OUTCOMES: Final = 2.0
+PRIOR_SD: Final = 1.0
+NEEDED: Final = 10
+"""Records of each outcome from which on inputs are used."""
+NEEDED_TO_TEST: Final = 200
+"""Tested records from which on it is told whether the model is of use."""
+TEST_SHARE: Final = 0.2
+_FOLDS: Final = 5
+_FOLD_STREAM: Final = 9
+_LARGE: Final = 100_000
+_THIN: Final = 16
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Fits models of one object's training cases."""
+
+    object_name: ObjectName
+    training: Training
+    matrix: Matrix
+
+    @property
+    def independence(self) -> float:
+        """What a case counts for: together the cases of one record count as one outcome."""
+        cases = self.training.cases
+        if self.object_name == "account":
+            return 1.0  # its cases are different outcomes: whole horizons that do not overlap
+        return self.training.records / max(len(cases), 1)
+
+    def fit(self, matrix: Matrix, rows: Ints | None, start: Floats | None = None) -> tuple[Fit, Floats]:
+        """The maximum on these cases (all where None), and the means of the matrix columns over them."""
+        cases = self.training.cases
+        chosen = np.arange(len(cases)) if rows is None else rows
+        means = matrix.means(chosen)
+        width = matrix.design.width
+        precision = np.full(width, PRIOR_SD**-2)
+        precision[0] = 0.0
+        prior = Prior(precision, means, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
+        weight = self.independence
+        if start is None and len(chosen) > _LARGE:
+            # Most of the way on a thin sample; the maximum does not depend on where the climb starts.
+            start = _climb(matrix, cases.y, chosen[::_THIN], prior, weight * _THIN, None).theta
+        return _climb(matrix, cases.y, rows, prior, weight, start), means
+
+    def narrowed(self, level: Level) -> Matrix:
+        """The matrix of the fields that a level uses."""
+        kept = [
+            (field, encoded)
+            for field, encoded in zip(self.matrix.design.fields, self.matrix.encoded, strict=True)
+            if level == "full" or (level == "age" and field.name == AGE)
+        ]
+        fields = tuple(field for field, _ in kept)
+        return Matrix(
+            Design(fields), [encoded for _, encoded in kept], self.matrix.rows, self.matrix.undecided
+        )
+
+    def test(self, seed: int) -> Tested | None:
+        """Predictions for cases not learned from; None where there is too little to part."""
+        cases = self.training.cases
+        if self.training.records < 2 * NEEDED or not 0.0 < float(cases.y.mean()) < 1.0:
+            return None
+        newest, cut, refused = self._newest()
+        if newest is None:
+            fold = np.floor(uniform(cases.ids, seed, _FOLD_STREAM) * _FOLDS)[cases.record]
+            parts = [fold == each for each in range(_FOLDS) if bool((fold == each).any())]
+        else:
+            parts = [newest]
+        tested = np.flatnonzero(np.any(parts, axis=0))
+        levels: list[Level] = ["base", "full"]
+        if any(field.name == AGE for field in self.matrix.design.fields):
+            levels.append("age")
+        logits = {level: np.zeros(len(cases)) for level in levels}
+        for level in levels:
+            matrix = self.narrowed(level)
+            start = None
+            for part in parts:
+                found, _ = self.fit(matrix, np.flatnonzero(~part), start)
+                start = found.theta
+                held_out = np.flatnonzero(part)
+                for rows, x in matrix.blocks(held_out):
+                    logits[level][rows] = x @ found.theta
+        kind: Literal["time", "period", "folds"]
+        kind = "folds" if newest is None else "period" if self.object_name == "account" else "time"
+        trained = len(np.unique(cases.record[~parts[0]]))
+        return Tested(
+            kind,
+            refused,
+            cut,
+            trained,
+            cases.y[tested],
+            cases.record[tested],
+            age_band(cases.age[tested]).astype(np.int64),
+            self.matrix.undecided[tested],
+            logits["base"][tested],
+            logits["age"][tested] if "age" in logits else None,
+            logits["full"][tested],
+        )
+
+    def _newest(self) -> tuple[Flags | None, int | None, str | None]:
+        """The cases of the newest fifth of the records, since when they are, or why there is no such
+        fifth.
+        """
+        cases = self.training.cases
+        if self.training.mode != "moments":
+            return None, None, self.training.why
+        order = np.sort(cases.order[first_cases(self.training)])
+        if self.object_name == "account":
+            cut = int(cases.order.max())
+            if cut == int(cases.order.min()):
+                return None, None, "orders reach back over one horizon only"
+        else:
+            cut = int(order[int((1.0 - TEST_SHARE) * len(order))])
+            later = order[order > cut]
+            if len(later) and 2 * int((order >= cut).sum()) > len(order):
+                cut = int(later[0])
+            if 2 * int((order >= cut).sum()) > len(order):
+                return None, None, "most records were created at one moment"
+        newest = cases.order >= cut
+        older = cases.y[~newest]
+        if len(older) == 0 or not 0.0 < float(older.mean()) < 1.0:
+            return None, None, "the older records all ended alike"
+        return newest, cut, None
+
+    def level(self, tested: Tested | None, positives: int, negatives: int) -> tuple[Level, bool]:
+        """What may be published, and whether it is provisional."""
+        if positives + negatives == 0:
+            return "none", True
+        if min(positives, negatives) < NEEDED:
+            return "base", True
+        few = tested is None or tested.records < NEEDED_TO_TEST
+        if tested is None:
+            return "full", True
+        gained = tested.gain_of_inputs
+        if gained is not None and (gained.surely_above(0.0) or (few and gained.high > 0.0)):
+            return "full", few
+        of_age = tested.gain_of_age
+        return ("age" if of_age is not None and of_age.surely_above(0.0) else "base"), few
+
+
+def _climb(
+    matrix: Matrix, y: Floats, rows: Ints | None, prior: Prior, weight: float, start: Floats | None
+) -> Fit:
+
+    def blocks() -> Iterator[tuple[Floats, Floats]]:
+        for chosen, x in matrix.blocks(rows, prior.pseudo_x):
+            yield x, y[chosen]
+
+    return fit(blocks, prior, start=start, weight=weight)

@@ -1,0 +1,220 @@
+"""What happened before a moment: activities, stages and orders, summed up per case.
+
+Days are whole days of the connection's zone; a window of 90 days reaches from 90 days before the moment's day
+up to the moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crmbridge.metrics.arrays import moments, pieces
+from crmbridge.metrics.base import Frame
+from crmbridge.metrics.days import DAY, calendar_days
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints, rows_of
+from crmbridge.metrics.need.columns import EMPTY, Column
+from crmbridge.metrics.need.snapshots import Cases
+
+KINDS = ("call", "meeting", "email", "task", "note", "other")
+REACHED = ("connected", "held", "replied")
+MISSED = ("no_answer", "voicemail", "no_show")
+_OUTCOMES = (*REACHED, *MISSED, "sent", "other")
+_KIND_SLOTS, _OUTCOME_SLOTS = len(KINDS) + 1, len(_OUTCOMES) + 1
+_PACKED = _KIND_SLOTS * _OUTCOME_SLOTS
+_SECONDS = 33
+"""Bits for a moment in seconds, enough until the year 2242."""
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Inputs from activities by column name, and per case the last activity before the moment and the next
+    one planned after it: moment (UNKNOWN, NEVER where there is none) and kind, outcome (places in KINDS,
+    `_OUTCOMES`; beyond their end where not known). `any` is False where no activity of these records is known
+    at all."""
+
+    columns: dict[str, Column]
+    last: Ints
+    last_kind: Ints
+    last_missed: Flags
+    next: Ints
+    next_kind: Ints
+    any: bool
+
+
+def read_contacts(frame: Frame, cases: Cases, link: str, window_days: int) -> Contacts:
+    """Sum up the activities that `link` (lead_id, deal_id, account_id) ties to the cases' records."""
+    size = len(cases)
+    of = ByRecord(cases.record, len(cases.ids))
+    today = calendar_days(cases.moment, frame.zone)
+    count, reached, missed, inbound, milliseconds = (np.zeros(size) for _ in range(5))
+    last = np.full(size, UNKNOWN)
+    following = np.full(size, NEVER)
+    found = False
+    names = [link, "kind", "direction", "started_at", "duration", "outcome", "is_completed"]
+    for slab in pieces(frame, "activity", names):
+        row = rows_of(slab[link], cases.ids)
+        started = moments(slab["started_at"])
+        row = np.where((started == UNKNOWN) | (np.abs(started) > 2**55), -1, row)
+        linked = np.flatnonzero(row >= 0)
+        if len(linked) == 0:
+            continue
+        found = True
+        if len(linked) < len(row):
+            slab, row, started = slab.take(pa.array(linked)), row[linked], started[linked]
+        day = calendar_days(started, frame.zone)
+        outcome = _place(slab, "outcome", _OUTCOMES)
+        kind = _place(slab, "kind", KINDS)
+        packed = started * _PACKED + kind * _OUTCOME_SLOTS + outcome
+        is_reached = (outcome < len(REACHED)).astype(np.float64)
+        is_missed = ((outcome >= len(REACHED)) & (outcome < len(REACHED) + len(MISSED))).astype(np.float64)
+        is_inbound = np.asarray(pc.equal(slab["direction"], "inbound").fill_null(False)).astype(np.float64)
+        # Whole milliseconds add up to the same sum in every order.
+        measured = np.round(np.minimum(np.asarray(slab["duration"].fill_null(0.0)), 1e9) * 1000.0)
+        completed = slab["is_completed"]
+        undone = np.asarray(pc.invert(completed.fill_null(False)))
+        # What was planned and is still marked undone did not take place.
+        happened = np.asarray(completed.fill_null(True))
+        for positions, case in of.of(row):
+            before = started[positions] < cases.moment[case]
+            took_place = before & happened[positions]
+            was, done = positions[took_place], case[took_place]
+            np.maximum.at(last, done, packed[was])
+            ahead = ~before & undone[positions]
+            np.minimum.at(following, case[ahead], packed[positions[ahead]])
+            within = today[done] - day[was] <= window_days
+            was, done = was[within], done[within]
+            count += np.bincount(done, minlength=size)
+            for total, part in (
+                (reached, is_reached),
+                (missed, is_missed),
+                (inbound, is_inbound),
+                (milliseconds, measured),
+            ):
+                total += np.bincount(done, part[was], minlength=size)
+    never, none = last == UNKNOWN, following == NEVER
+    last_at = np.where(never, UNKNOWN, last // _PACKED)
+    last_rest = np.where(never, 0, last % _PACKED)
+    next_at = np.where(none, NEVER, following // _PACKED)
+    since = np.where(never, np.nan, today - calendar_days(np.where(never, 0, last_at), frame.zone))
+    last_outcome = last_rest % _OUTCOME_SLOTS
+    inputs = {
+        "contacts": count,
+        "reached": reached,
+        "missed": missed,
+        "inbound": inbound,
+        "contact_hours": milliseconds / 3_600_000.0,
+        "days_since_contact": since,
+    }
+    return Contacts(
+        {name: Column.of_numbers(name, values) for name, values in inputs.items()},
+        last_at,
+        last_rest // _OUTCOME_SLOTS,
+        (last_outcome >= len(REACHED)) & (last_outcome < len(REACHED) + len(MISSED)),
+        next_at,
+        np.where(none, 0, following % _PACKED) // _OUTCOME_SLOTS,
+        found,
+    )
+
+
+def _place(slab: pa.Table, name: str, among: tuple[str, ...]) -> Ints:
+    places = pc.index_in(slab[name], value_set=pa.array(among)).fill_null(len(among))
+    return np.asarray(places).astype(np.int64)
+
+
+def read_stages(frame: Frame, cases: Cases, current: Column, created: Ints) -> dict[str, Column]:
+    """The deal's stage as of each case, the days it has been in it, and how often it had changed.
+
+    The stage is the last one changed to; before the first change it is what that change came from; without
+    any change it is `current`, the stage of the version in force (empty where none was). `created`: per case.
+    """
+    places: dict[str, int] = {text: place for place, text in enumerate(current.levels)}
+
+    def place(values: pa.Array) -> Ints:
+        encoded = values.dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        codes = np.full(len(texts) + 1, EMPTY, np.int64)
+        codes[:-1] = [EMPTY if text is None else places.setdefault(text, len(places)) for text in texts]
+        return np.asarray(codes[np.asarray(encoded.indices.fill_null(len(codes) - 1))])
+
+    rows, at, came_from, went_to = [], [], [], []
+    for slab in pieces(frame, "stage_change", ["deal_id", "from_stage", "to_stage", "at"]):
+        row = rows_of(slab["deal_id"], cases.ids)
+        when = moments(slab["at"])
+        keep = (row >= 0) & (when != UNKNOWN)
+        rows.append(row[keep])
+        at.append(when[keep])
+        came_from.append(place(slab["from_stage"])[keep])
+        went_to.append(place(slab["to_stage"])[keep])
+    none = np.zeros(0, np.int64)
+    row, when = np.concatenate([none, *rows]), np.concatenate([none, *at])
+    source, target = np.concatenate([none, *came_from]), np.concatenate([none, *went_to])
+    key = _key(row, when)
+    order = np.lexsort((target, key))
+    row, when, source, target, key = row[order], when[order], source[order], target[order], key[order]
+
+    last = np.searchsorted(key, _key(cases.record, cases.moment), side="right") - 1
+    changed = (last >= 0) & (row[last] == cases.record) if len(row) else np.zeros(len(cases), np.bool_)
+    coming = np.minimum(last + 1, max(len(row) - 1, 0))
+    ahead = ~changed & (row[coming] == cases.record) if len(row) else changed
+    stage = current.codes.copy() if current.codes is not None else np.full(len(cases), EMPTY, np.int32)
+    since = np.where(created == UNKNOWN, UNKNOWN, created)
+    number = np.zeros(len(cases))
+    if len(row):
+        stage[changed] = target[last[changed]]
+        stage[ahead] = source[coming[ahead]]
+        since = np.where(changed, when[last], since)
+        number = np.where(changed, last - np.searchsorted(row, cases.record) + 1.0, 0.0)
+    known = (since != UNKNOWN) & (stage != EMPTY)
+    days = calendar_days(cases.moment, frame.zone) - calendar_days(np.where(known, since, 0), frame.zone)
+    return {
+        "stage": Column.of_codes("stage", stage, tuple(places)),
+        "days_in_stage": Column.of_numbers("days_in_stage", np.where(known, np.maximum(days, 0), np.nan)),
+        "stage_changes": Column.of_numbers("stage_changes", number),
+    }
+
+
+def _key(row: Ints, moment: Ints) -> Ints:
+    seconds = np.clip(moment // 1_000_000, 0, (1 << _SECONDS) - 1)
+    return np.asarray((row << _SECONDS) | seconds)
+
+
+def order_columns(
+    row: Ints, at: Ints, amount: Floats, record: Ints, moment: Ints, zone: ZoneInfo
+) -> dict[str, Column]:
+    """The orders an account had placed by each case's moment. `row`, `at`, `amount` as from `read_orders`;
+    `record` is the account's row per case, -1 for none."""
+    size = len(record)
+    key = _key(row, at)
+    known = record >= 0
+    account = np.where(known, record, 0)
+    # Orders up to the second before the moment: an order at the moment itself is what is to be foreseen.
+    upto = np.searchsorted(key, _key(account, moment), side="left")
+    begin = np.searchsorted(row, account, side="left")
+    number = np.where(known, upto - begin, 0)
+    bought = number > 0
+    total = np.concatenate([[0.0], np.cumsum(amount)])
+    first = np.where(bought, begin, 0)
+    last = np.where(bought, upto - 1, 0)
+    day = calendar_days(at, zone) if len(at) else np.zeros(1, np.int64)
+    today = calendar_days(moment, zone)
+    since_last = np.where(bought, today - day[last], np.nan)
+    since_first = np.where(bought, today - day[first], np.nan)
+    gaps = np.where(number > 1, (day[last] - day[first]) / np.maximum(number - 1, 1), np.nan)
+    mean = np.where(bought, (total[upto] - total[begin]) / 100.0 / np.maximum(number, 1), np.nan)
+    a_year_ago = np.searchsorted(key, _key(account, moment - 365 * DAY), side="left")
+    inputs = {
+        "orders": np.where(known, number.astype(np.float64), np.nan),
+        "orders_last_year": np.where(
+            known, (upto - np.clip(a_year_ago, begin, upto)).astype(np.float64), np.nan
+        ),
+        "days_since_order": since_last,
+        "days_since_first_order": since_first,
+        "days_between_orders": gaps,
+        "overdue": since_last / np.maximum(gaps, 1.0),
+        "mean_order": mean,
+    }
+    return {name: Column.of_numbers(name, values[:size]) for name, values in inputs.items()}
