@@ -1,7 +1,8 @@
 """Score: metrics are fitted where it is time, and their results become versions in the lake.
 
 A metric's results for an object are the lake's `result/<metric>/<object>`; its tables about the organisation
-as a whole are `table/<metric>/<object>/<name>`, with the row's number as id.
+as a whole are `table/<metric>/<object>/<name>`, with the row's number as `id`; a column of that name becomes
+`record_id`.
 """
 
 from __future__ import annotations
@@ -123,7 +124,9 @@ def _store(session: Session, run: int, metric: str, results: Results, moment: da
                 table = table.append_column(name, results.details[name])
     _replace(session, run, result_object(metric, results.object), table, moment)
     for name, rows in results.tables.items():
-        numbered = rows.add_column(0, "id", pa.array([str(row) for row in range(rows.num_rows)], pa.string()))
+        names = ["record_id" if column == "id" else column for column in rows.column_names]
+        numbers = pa.array([str(row) for row in range(rows.num_rows)], pa.string())
+        numbered = rows.rename_columns(names).add_column(0, "id", numbers)
         _replace(session, run, f"table/{metric}/{results.object}/{name}", numbered, moment)
 
 
