@@ -127,9 +127,7 @@ def test_leads_convert_as_often_as_their_planted_chance_says(
             log_odds += effects["ln(Employees / 60), 0 where unknown"] * np.log(int(row["Employees"]) / 60)
         log_odds += effects["Annual Budget Approved = true"] * (row["Annual Budget Approved"] == "true")
         log_odds += effects["activities in the first 7 days, at most 5"] * min(len(early), 5)
-        log_odds += effects["ln(1 + hours to the first activity), of 168 where there is none"] * np.log1p(
-            hours
-        )
+        log_odds += effects[waiting] * np.log1p(hours)
         chances.append(1 / (1 + np.exp(-log_odds)))
         outcomes.append(row["Converted"] == "true")
     chance, outcome = np.array(chances), np.array(outcomes)

@@ -8,7 +8,8 @@ of (alpha, beta): with few peers the spread itself is uncertain, and intervals t
     log m ~ Normal(log of a typical rate, 3)      s ~ half-Cauchy(0.5), cut at 0.02 and 4
     r_i | x ~ sum over k of w_k Gamma(alpha_k + x_i, beta_k + T_i)
 
-The integral over m is a Gauss-Hermite rule about its mode (Newton's method), the one over s a grid.
+Both integrals are sums over a grid: an even one about the mode of m for each s (found by Newton's method),
+and one that is even in log s.
 Sources: Gelman et al., Bayesian Data Analysis, 3rd ed., 2013, chapter 5; Polson and Scott, Bayesian
 Analysis 7, 2012 (half-Cauchy prior for a spread).
 """
@@ -29,7 +30,11 @@ SPREAD_SCALE: Final = 0.5
 LOG_MEAN_SD: Final = 3.0
 LOW, HIGH = 0.05, 0.95
 MOST_PEERS: Final = 20_000
-_NEGLIGIBLE: Final = 1e-4
+# The trapezoid rule in log s, where the half-Cauchy's density is that of log s.
+_SPREAD_SHARES: Final = SPREADS / (1 + (SPREADS / SPREAD_SCALE) ** 2)
+_SPREAD_SHARES[[0, -1]] /= 2
+_NODES: Final = np.arange(-6.0, 5.01, 0.6)
+_NEGLIGIBLE: Final = 1e-5
 _BLOCK: Final = 10_000
 
 
@@ -84,46 +89,43 @@ def fit_prior(counts: Floats, times: Floats, typical: float) -> Prior | None:
         chosen = np.linspace(0, len(counts) - 1, MOST_PEERS).astype(np.int64)
         counts, times = counts[chosen], times[chosen]
     expected = times * typical  # in units in which the typical rate is 1
+    mode, deviation = _modes(counts, expected)
     kinds, how_many = np.unique(counts, return_counts=True)
-
-    alphas, betas, logs = [], [], []
-    log_mean = float(np.log((counts.sum() + 0.5) / expected.sum()))
-    for spread in SPREADS:
+    alphas, means, logs = [], [], []
+    for spread, share, middle, width in zip(SPREADS, _SPREAD_SHARES, mode, deviation, strict=True):
         alpha = spread**-2
-        log_mean, deviation = _mode(counts, expected, alpha, log_mean)
-        fixed = how_many @ (gammaln(alpha + kinds) - gammaln(alpha)) + len(counts) * alpha * np.log(alpha)
-        # On a grid that is even in log s the prior's density is that of log s.
-        fixed += np.log(spread / (1 + (spread / SPREAD_SCALE) ** 2))
         # Many peers leave nothing to integrate over: the mean is then known to a hundredth.
-        nodes, node_weights = np.polynomial.hermite_e.hermegauss(1 if deviation < 0.01 else 7)
-        for node, node_weight in zip(nodes, node_weights, strict=True):
-            m = log_mean + deviation * node
-            density = _likelihood(counts, expected, alpha, m) + node**2 / 2
-            logs.append(fixed + density + np.log(node_weight * deviation))
-            alphas.append(alpha)
-            betas.append(alpha / np.exp(m) / typical)
-    weight = np.exp(np.array(logs) - max(logs))
-    weight /= weight.sum()
-    kept = weight > _NEGLIGIBLE
-    return Prior(np.array(alphas)[kept], np.array(betas)[kept], weight[kept] / weight[kept].sum())
+        nodes = _NODES if width > 0.01 else np.zeros(1)
+        step = _NODES[1] - _NODES[0] if width > 0.01 else np.sqrt(2 * np.pi)
+        m = middle + width * nodes
+        fixed = how_many @ (gammaln(alpha + kinds) - gammaln(alpha)) + len(counts) * alpha * np.log(alpha)
+        fixed += np.log(share * width * step)
+        varying = counts.sum() * m - (m / LOG_MEAN_SD) ** 2 / 2
+        varying -= np.log(alpha + np.exp(m)[:, None] * expected) @ (alpha + counts)
+        logs.append(fixed + varying)
+        alphas.append(np.full(len(m), alpha))
+        means.append(np.exp(m) * typical)
+    log_weight, alpha, mean = np.concatenate(logs), np.concatenate(alphas), np.concatenate(means)
+    weight = np.exp(log_weight - log_weight.max())
+    kept = weight > _NEGLIGIBLE * weight.sum()
+    return Prior(alpha[kept], alpha[kept] / mean[kept], weight[kept] / weight[kept].sum())
 
 
-def _likelihood(counts: Floats, expected: Floats, alpha: float, m: float) -> float:
-    """Log of likelihood and prior in m = log mean, without what does not depend on m."""
-    whole = counts.sum() * m - (alpha + counts) @ np.log(alpha + np.exp(m) * expected)
-    return float(whole - (m / LOG_MEAN_SD) ** 2 / 2)
+def _modes(counts: Floats, expected: Floats) -> tuple[Floats, Floats]:
+    """For each of SPREADS, where log mean is most likely, and the standard deviation there.
 
-
-def _mode(counts: Floats, expected: Floats, alpha: float, start: float) -> tuple[float, float]:
-    """Mode of `_likelihood` in m, which is concave, and the standard deviation there."""
-    m = start
-    for _ in range(50):
-        rate = np.exp(m) * expected
-        slope = float((counts - (alpha + counts) * rate / (alpha + rate)).sum()) - m / LOG_MEAN_SD**2
-        bend = float(((alpha + counts) * alpha * rate / (alpha + rate) ** 2).sum()) + 1 / LOG_MEAN_SD**2
-        step = min(max(slope / bend, -1.0), 1.0)
-        m += step
-        if abs(step) < 1e-10:
+    The log-likelihood in m is concave: the sum of x m - (alpha + x) log(alpha + e^m t), and m's prior.
+    """
+    alpha = SPREADS[:, None] ** -2
+    m = np.full(len(SPREADS), np.log((counts.sum() + 0.5) / expected.sum()))
+    bend = np.ones(len(SPREADS))
+    for _ in range(100):
+        rate = np.exp(m)[:, None] * expected
+        slope = (counts - (alpha + counts) * rate / (alpha + rate)).sum(axis=1) - m / LOG_MEAN_SD**2
+        bend = ((alpha + counts) * alpha * rate / (alpha + rate) ** 2).sum(axis=1) + LOG_MEAN_SD**-2
+        step = np.clip(slope / bend, -2.0, 2.0)
+        m = m + step
+        if np.abs(step).max() < 1e-9:
             break
     return m, bend**-0.5
 
@@ -144,15 +146,25 @@ def pooled(prior: Prior, counts: Floats, times: Floats) -> Rates:
 
 
 def _quantile(share: float, shape: Floats, per_time: Floats, weight: Floats) -> Floats:
-    """Quantiles of mixtures of gammas, one per row: between those of the components, by halving."""
+    """Quantiles of mixtures of gammas, one per row, by Newton's method kept between the components' own."""
     each = gammaincinv(shape, share) / per_time
     low, high = each.min(axis=1), each.max(axis=1)
-    for _ in range(40):
-        middle = (low + high) / 2
-        below = gammainc(shape, per_time * middle[:, None]) @ weight < share
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    quantile: Floats = (low + high) / 2
-    return quantile
+    at: Floats = each @ weight
+    constant = gammaln(shape)
+    for _ in range(100):
+        scaled = per_time * at[:, None]
+        excess = gammainc(shape, scaled) @ weight - share
+        density = np.exp(shape * np.log(scaled) - scaled - constant) @ weight / at
+        low, high = np.where(excess < 0, at, low), np.where(excess < 0, high, at)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            following = at - excess / density
+        inside = (following >= low) & (following <= high)
+        following = np.where(inside, following, (low + high) / 2)
+        done = np.abs(following - at) <= 1e-10 * at
+        at = following
+        if done.all():
+            break
+    return at
 
 
 def raw(counts: Floats, times: Floats) -> Rates:
