@@ -72,11 +72,11 @@ def test_the_page_needs_no_network(page: Page) -> None:
 
 def test_every_chart_has_a_name_and_the_same_numbers_as_a_table(page: Page) -> None:
     drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
-    assert len(drawings) == 2 * 8
+    assert len(drawings) == 2 * 7
     for attributes in drawings:
         assert attributes["role"] == "img"
         assert len(attributes["aria-label"] or "") > 30
-    assert len([tag for tag, _ in page.elements if tag == "details"]) == 8
+    assert len([tag for tag, _ in page.elements if tag == "details"]) == 7
 
 
 def test_numbers_on_the_page_are_those_of_the_tables(page: Page) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from crmbridge.report import words
 from crmbridge.report.cards import Card
-from crmbridge.report.data import BIN, Scores
+from crmbridge.report.data import BIN, LEADS_STAGE, Scores
 from crmbridge.report.svg import HALF, NARROW, Chart, Spec, draw, values
 
 _ROW: Final = 26
@@ -141,38 +141,36 @@ def went_on(row: Mapping[str, Any]) -> float | None:
 
 
 def narrowest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The stage of the funnel from which the smallest share goes on; None where no stage tells."""
-    told = [row for row in rows if went_on(row) is not None]
+    """The stage of the deals from which the smallest share goes on; None where fewer than two stages tell."""
+    told = [row for row in rows if row["stage"] != LEADS_STAGE and went_on(row) is not None]
     return min(told, key=lambda row: went_on(row) or 0.0) if len(told) > 1 else None
 
 
 def _funnel_in_words(rows: Sequence[Mapping[str, Any]], won: float | None) -> str:
-    sentence = ""
+    sentences = []
+    for row in rows:
+        share = went_on(row)
+        if row["stage"] == LEADS_STAGE and share is not None:
+            decided = words.number(row["entered"] - row["still_open"])
+            sentences.append(f"{words.percent(share)} of {decided} decided leads converted.")
     if won is not None:
-        sentence = f"{words.number(won)} deals were won. "
+        sentences.append(f"{words.number(won)} deals were won.")
     least = narrowest(rows)
-    if least is None:
-        return f"{sentence}{words.number(rows[0]['entered'])} entered {rows[0]['stage']}."
-    return (
-        f"{sentence}Fewest go on from {least['stage']}: {words.percent(went_on(least) or 0.0)} of the "
-        f"{words.number(least['entered'] - least['still_open'])} that have left it."
-    )
+    if least is not None:
+        left = words.number(least["entered"] - least["still_open"])
+        share_on = words.percent(went_on(least) or 0.0)
+        sentences.append(f"Fewest deals go on from {least['stage']}: {share_on} of the {left} that left it.")
+    return " ".join(sentences) or f"{words.number(rows[0]['entered'])} entered {rows[0]['stage']}."
 
 
 def distribution(scores: Scores) -> Chart | None:
     """How the scores of an object's open records spread, by grade; None where nothing is scored."""
     if not scores.scored:
         return None
-    grades = scores.grades
-    name = words.many(scores.scored, scores.object)
-    sentence = (
-        f"{grades['A']:,} of {name} {'has' if grades['A'] == 1 else 'have'} grade A; "
-        f"{grades['D']:,} ({words.percent(grades['D'] / scores.scored)}) grade D."
-    )
+    found = [f"{number:,} have grade {grade}" for grade, number in scores.grades.items() if number]
+    sentence = f"Of {words.many(scores.scored, f'scored {scores.object}')}, {words.listed(found)}."
     if scores.abstained:
-        sentence += (
-            f" {scores.abstained:,} {'has' if scores.abstained == 1 else 'have'} no score, with the reason."
-        )
+        sentence += f" {scores.abstained:,} more {'has' if scores.abstained == 1 else 'have'} no score."
     drawn = [
         {"from": row["low"], "to": row["low"] + BIN, "grade": row["grade"], "records": row["records"]}
         for row in scores.bins.to_pylist()
@@ -228,9 +226,13 @@ def calibration(card: Card) -> Chart | None:
         return None
     hit = sum(group.low <= group.predicted <= group.high for group in bins)
     sentence = (
-        f"Said and came true agree, within their 90{words.NBSP}% intervals, in {hit} of {len(bins)} groups "
+        f"What was said came true, within 90{words.NBSP}% intervals, in {hit} of {len(bins)} groups "
         f"of {words.OBJECTS[card.object][1]} the model had not seen."
     )
+    total = sum(group.records for group in bins)
+    off = sum((group.predicted - group.observed) * group.records for group in bins) / total * 100
+    if abs(off) >= 1:
+        sentence += f" On average they were put {abs(off):.0f} points too {'high' if off > 0 else 'low'}."
     drawn = [
         {
             "said": b.predicted * 100,

@@ -24,6 +24,7 @@ from crmbridge.report.data import (
     EFFICIENCIES,
     FUNNEL,
     LEADS,
+    LEADS_STAGE,
     REJECTED,
     REPS,
     SET_ASIDE,
@@ -36,7 +37,7 @@ from crmbridge.report.reading import Reader
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run
 
-SHOWN: Final = 12
+SHOWN: Final = 8
 """Deals, or leads, that are worth a person's time on one day."""
 ROWS_SHOWN: Final = 20
 """Rows set aside, or refused, that the page lists; the counts are of all."""
@@ -120,13 +121,13 @@ def _scores(object_name: ObjectName, records: pa.Table) -> Scores:
 def _leads(reader: Reader) -> tuple[pa.Table, dict[str, Any] | None]:
     """The open leads with their score, and the leads' row of the funnel."""
     columns = [("id", pa.string()), ("is_converted", pa.bool_()), ("is_disqualified", pa.bool_())]
-    leads = reader.table("lead", pa.schema([*columns, ("closed_at", _MOMENT)]))
+    leads = reader.table("lead", pa.schema([*columns, ("closed_at", _MOMENT), ("created_at", _MOMENT)]))
     converted = leads["is_converted"].fill_null(False)
     closed = pc.less_equal(leads["closed_at"], pa.scalar(reader.moment, _MOMENT)).fill_null(False)
     lost = pc.and_(pc.or_(leads["is_disqualified"].fill_null(False), closed), pc.invert(converted))
     is_open = pc.invert(pc.or_(converted, lost))
     row = {
-        "stage": "Leads",
+        "stage": LEADS_STAGE,
         "entered": leads.num_rows,
         "moved_on": pc.sum(converted).as_py(),
         "moved_back": 0,
@@ -134,12 +135,13 @@ def _leads(reader: Reader) -> tuple[pa.Table, dict[str, Any] | None]:
         "still_open": pc.sum(is_open).as_py(),
         "median_days": None,
     }
-    found = leads.filter(is_open).select(["id"]).join(_scored(reader, "lead"), "id")
+    found = leads.filter(is_open).select(["id", "created_at"]).join(_scored(reader, "lead"), "id")
     return found, row if leads.num_rows else None
 
 
 def _best_leads(reader: Reader, leads: pa.Table) -> pa.Table:
-    order = [("score", "descending"), ("id", "ascending")]
+    """By chance; where it is the same, the newest first."""
+    order = [("score", "descending"), ("created_at", "descending"), ("id", "ascending")]
     best = leads.filter(leads["score"].is_valid()).sort_by(order).slice(0, SHOWN).to_pylist()
     ids = [row["id"] for row in best]
     columns = ("id", "owner_id", "first_name", "last_name", "company")

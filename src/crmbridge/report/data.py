@@ -20,6 +20,8 @@ from crmbridge.store.ledger import Counts, Plan, Run
 
 BIN: Final = 5
 """Scores are counted in bins of this many points."""
+LEADS_STAGE: Final = "Leads"
+"""The name of the leads' row in the funnel, before the stages of the deals."""
 
 BINS: Final = pa.schema([("low", pa.int64()), ("grade", pa.string()), ("records", pa.int64())])
 FUNNEL: Final = pa.schema(
@@ -72,6 +74,7 @@ LEADS: Final = pa.schema(
         ("name", pa.string()),
         ("company", pa.string()),
         ("owner", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
         ("score", pa.float64()),
         ("score_low", pa.float64()),
         ("score_high", pa.float64()),

@@ -81,12 +81,13 @@ def _leads(data: ReportData) -> str | None:
 
 
 def _blind(data: ReportData) -> str | None:
-    blind = [card for card in data.cards if card.blind]
+    blind = [words.OBJECTS[card.object][1] for card in data.cards if card.blind]
     if not blind:
         return None
-    names = words.listed([words.OBJECTS[card.object][1] for card in blind])
-    come_true = words.OUTCOMES[blind[0].object]
-    return f"What is recorded about {names} does not tell which {come_true}: every score is a base rate."
+    return (
+        f"The scores of {words.listed(blind)} are base rates: on new outcomes their inputs did no better, so "
+        "one can't be put before another."
+    )
 
 
 def _reps(data: ReportData) -> str | None:
@@ -113,8 +114,8 @@ def _narrowest(data: ReportData) -> str | None:
         return None
     left = row["entered"] - row["still_open"]
     return (
-        f"Most is lost at {row['stage']}: {words.percent(share)} of the {words.number(left)} that left it "
-        "went on."
+        f"{row['stage']} loses most deals: {words.percent(1 - share)} of the {words.number(left)} that left it "
+        "did not go on."
     )
 
 

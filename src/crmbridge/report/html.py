@@ -87,10 +87,14 @@ def _view(data: ReportData) -> dict[str, Any]:
         "expected": words.moneys(expected(data)) if expected(data) else None,
         "funnel": charts.funnel(data.funnel, data.figures.get("won")),
         "money": charts.money_in_stages(data.stages, main[0]) if main else None,
+        "leads_alike": len(data.leads) > 1 and len(data.leads["score"].unique()) == 1,
         "several_currencies": len(currencies(data)) > 1,
         "spreads": [
             {
                 "scores": scores,
+                "blind": next(
+                    (card for card in data.cards if card.object == scores.object and card.blind), None
+                ),
                 "charts": [
                     chart
                     for chart in (
