@@ -53,11 +53,13 @@ def test_a_part_its_cursor_and_what_was_set_aside_begin_to_exist_together(ledger
 
 
 def test_the_state_of_an_object_s_parts_is_summed(ledger: Ledger, run: int) -> None:
-    assert ledger.parts_state("acme", "lead") == PartsState(0, 0, 0, 0)
+    assert ledger.parts_state("acme", "lead") == PartsState(0, 0, 0, 0, 0)
     for number in (1, 2):
         ledger.register("acme", "lead", run, part=part(number, run), cursor=None, set_aside=[])
     ledger.register("acme", "deal", run, part=part(7, run, "deal"), cursor=None, set_aside=[])
-    assert ledger.parts_state("acme", "lead") == PartsState(count=2, last_number=2, last_seq=29, live=12)
+    assert ledger.parts_state("acme", "lead") == PartsState(
+        count=2, last_id=2, last_number=2, last_seq=29, live=12
+    )
 
 
 def test_parts_come_in_the_order_of_their_versions(ledger: Ledger, run: int) -> None:
@@ -94,3 +96,15 @@ def test_any_row_can_be_set_aside_whatever_it_holds(ledger: Ledger, run: int) ->
     ledger.set_aside(run, [wild, wild])
     (kept,) = ledger.set_aside_rows(run)
     assert kept == SetAsideRow("lead", "p" * 9000, "not \ufffd text", id=None, raw="\ufffd\x01binary\ufffd")
+
+
+def test_a_changed_set_of_parts_is_known_by_its_state_even_if_a_number_is_used_again(
+    ledger: Ledger, run: int
+) -> None:
+    ledger.register("acme", "lead", run, part=part(1, run), cursor=None, set_aside=[])
+    before = ledger.parts_state("acme", "lead")
+    ledger.replace_parts("acme", [part(1, run)], [])
+    id = ledger.register("acme", "lead", run, part=part(1, run), cursor=None, set_aside=[])
+    after = ledger.parts_state("acme", "lead")
+    assert (after.last_id, after.last_number) == (id, before.last_number)
+    assert after != before

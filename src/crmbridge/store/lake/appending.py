@@ -68,15 +68,18 @@ class Appender:
             changes, hashes = self._compare(rows, gone, microseconds(seen_at), state.last_seq + 1, stamps)
             if len(changes.seq):
                 part = self._write(rows, gone, changes, hashes, seen_at, run, state.last_number + 1)
+        registered = None
         if part is not None or cursor is not None or set_aside:
-            self.table.ledger.register(
+            registered = self.table.ledger.register(
                 self.table.connection, self.table.object, run, part=part, cursor=cursor, set_aside=set_aside
             )
         if changes is None:
             return Appended()
-        if part is not None:
+        if part is not None and registered is not None:
             self._index.put(changes.keys, changes.content, changes.valid_from, changes.seq)
-            self._state = PartsState(state.count + 1, part.number, part.last_seq, state.live + part.live)
+            self._state = PartsState(
+                state.count + 1, registered, part.number, part.last_seq, state.live + part.live
+            )
         return Appended(changes.new, changes.changed, changes.unchanged, changes.deleted)
 
     def _up_to_date(self) -> PartsState:

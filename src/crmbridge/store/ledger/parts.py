@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 from pydantic import JsonValue
@@ -42,9 +43,10 @@ class Part:
 
 @dataclass(frozen=True)
 class PartsState:
-    """What an object's parts come to. It differs after any change of them."""
+    """What an object's parts come to. `count` and `last_id` together differ after any change of them."""
 
     count: int
+    last_id: int
     last_number: int
     last_seq: int
     live: int
@@ -77,7 +79,7 @@ class Parts(Database):
     def parts(self, connection: str, object_name: str | None = None) -> list[Part]:
         """The registered parts of an object, or of all objects, each object's oldest first."""
         parts = tables.parts
-        query = sa.select(parts).where(parts.c.connection == connection)
+        query = sa.select(*_COLUMNS).where(parts.c.connection == connection)
         if object_name is not None:
             query = query.where(parts.c.object == object_name)
         with self._read() as db:
@@ -91,6 +93,7 @@ class Parts(Database):
         parts = tables.parts
         sums = (
             sa.func.count(),
+            sa.func.max(parts.c.id),
             sa.func.max(parts.c.number),
             sa.func.max(parts.c.last_seq),
             sa.func.sum(parts.c.live),
@@ -108,12 +111,17 @@ class Parts(Database):
         part: Part | None,
         cursor: Mapping[str, JsonValue] | None,
         set_aside: Sequence[SetAsideRow],
-    ) -> None:
-        """Make a part, the cursor it reaches and what was set aside on the way exist, all at once."""
+    ) -> int | None:
+        """Make a part, the cursor it reaches and what was set aside on the way exist, all at once.
+
+        Returns the part's id, as in `PartsState.last_id`.
+        """
+        id = None
         with self._write() as db:
             self._fence(db, connection)
             if part is not None:
-                db.execute(sa.insert(tables.parts).values(**asdict(part)))
+                new = sa.insert(tables.parts).values(**asdict(part))
+                id = int(db.execute(new.returning(tables.parts.c.id)).scalar_one())
             if cursor is not None:
                 values = {"cursor": dict(cursor), "run": run, "updated_at": self.clock()}
                 place = {"connection": connection, "object": object_name}
@@ -123,6 +131,7 @@ class Parts(Database):
                     .on_conflict_do_update(index_elements=["connection", "object"], set_=values)
                 )
             _set_aside(db, run, set_aside)
+        return id
 
     def replace_parts(self, connection: str, old: Sequence[Part], new: Sequence[Part]) -> None:
         """Put new parts in the place of old ones of the connection, all at once."""
@@ -169,6 +178,9 @@ class Parts(Database):
         )
         with self._read() as db:
             return {name: int(number) for name, number in db.execute(query)}
+
+
+_COLUMNS: Final = tuple(column for column in tables.parts.c if column.name != "id")
 
 
 def _set_aside(db: sa.Connection, run: int, items: Sequence[SetAsideRow]) -> None:

@@ -141,9 +141,10 @@ cursors: Final = sa.Table(
 parts: Final = sa.Table(
     "parts",
     metadata,
-    sa.Column("connection", sa.Text, primary_key=True),
-    sa.Column("object", sa.Text, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True),
+    _id(),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("object", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
     sa.Column("path", sa.Text, nullable=False, unique=True),
     sa.Column("rows", _Number, nullable=False),
     sa.Column("updates", _Number, nullable=False),
@@ -155,6 +156,8 @@ parts: Final = sa.Table(
     sa.Column("newest", Moment, nullable=False),
     sa.Column("bytes", _Number, nullable=False),
     sa.Column("run", sa.ForeignKey("runs.id"), nullable=False),
+    sa.UniqueConstraint("connection", "object", "number"),
+    sqlite_autoincrement=True,  # an id is never used twice: by it a changed set of parts is known
 )
 
 set_aside: Final = sa.Table(

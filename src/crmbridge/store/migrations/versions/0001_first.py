@@ -85,6 +85,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "parts",
+        sa.Column("id", number, autoincrement=True, nullable=False),
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("object", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -100,8 +101,10 @@ def upgrade() -> None:
         sa.Column("bytes", number, nullable=False),
         sa.Column("run", number, nullable=False),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name="fk_parts_run"),
-        sa.PrimaryKeyConstraint("connection", "object", "number", name="pk_parts"),
+        sa.PrimaryKeyConstraint("id", name="pk_parts"),
+        sa.UniqueConstraint("connection", "object", "number", name="uq_parts_connection_object_number"),
         sa.UniqueConstraint("path", name="uq_parts_path"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "plans",
