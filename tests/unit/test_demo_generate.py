@@ -26,7 +26,7 @@ Rows = dict[str, list[Row]]
 
 def read(directory: Path, truth: Truth) -> Rows:
     """All good rows, by object."""
-    rows = {}
+    rows: Rows = {}
     for name, file in FILES.items():
         with (directory / "crm" / file).open(encoding="utf-8", newline="") as stream:
             rows[name] = list(csv.DictReader(stream))[: truth.counts[name]]

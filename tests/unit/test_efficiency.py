@@ -42,7 +42,8 @@ def efficiency(frame: Frame, object_name: ObjectName = "rep", **settings: Any) -
 
 def total(results: Results, period: str = "window") -> dict[str, Any]:
     (row,) = (row for row in results.tables["efficiency_total"].to_pylist() if row["period"] == period)
-    return row
+    found: dict[str, Any] = row
+    return found
 
 
 def call(**fields: Any) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
 from crmbridge.metrics.base import Frame, MetricSettings
 from crmbridge.metrics.pipeline import PipelineMetric
+from crmbridge.metrics.pipeline.stays import _by_deal_and_time
 from crmbridge.model.columns import schema
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import ObjectName
@@ -107,7 +109,8 @@ def test_maven_gives_its_counts_win_rate_and_days_to_close() -> None:
 
 def history(stays: Sequence[float]) -> tuple[Rows, Rows]:
     """Deals that were in A for one day each and then in B for the days given, and are won."""
-    deals, changes = [], []
+    deals: list[Mapping[str, Any]] = []
+    changes: list[Mapping[str, Any]] = []
     for n, days in enumerate(stays):
         deals.append(
             {"id": f"w{n}", "stage": "Won", "is_closed": True, "is_won": True, "created_at": ago(101)}
@@ -142,14 +145,14 @@ def test_nothing_is_called_usual_on_four_completed_stays() -> None:
 
 
 def test_the_funnel_accounts_for_every_deal_that_entered() -> None:
-    deals = [
+    deals: Rows = [
         {"id": "won", "stage": "Won", "is_closed": True, "is_won": True},
         {"id": "lost", "stage": "Lost", "is_closed": True, "is_won": False},
         {"id": "back", "stage": "A"},
         {"id": "open", "stage": "B"},
         {"id": "closed in B", "stage": "B", "is_closed": True, "is_won": False},
     ]
-    changes = [
+    changes: Rows = [
         *path("won", (None, "A", 9), ("A", "B", 8), ("B", "C", 6), ("C", "Won", 5)),
         *path("lost", (None, "A", 9), ("A", "B", 8), ("B", "Lost", 7)),
         *path("back", (None, "A", 9), ("A", "B", 8), ("B", "A", 7)),
@@ -214,3 +217,13 @@ def test_no_deals_give_empty_tables_and_a_provisional_model() -> None:
     assert results.values.schema == result_schema("deal", PipelineMetric.produces)
     assert results.tables["funnel"].num_rows == 0
     assert summary(results)["win_rate"] is None
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 10**13])
+def test_changes_are_ordered_by_deal_then_time_then_as_they_came(unit: int) -> None:
+    """Packed into one number where the bits suffice (not for the last unit), and in every case stable."""
+    random = np.random.default_rng(11)
+    deal = random.integers(0, 50, 2000).astype(np.int32)
+    at = random.integers(-300, 300, 2000) * unit
+    expected = np.lexsort((np.arange(2000), at, deal))
+    assert (_by_deal_and_time(deal, at, 2**15) == expected).all()

@@ -94,9 +94,9 @@ def fit_prior(counts: Floats, times: Floats, typical: float) -> Prior | None:
     alphas, means, logs = [], [], []
     for spread, share, middle, width in zip(SPREADS, _SPREAD_SHARES, mode, deviation, strict=True):
         alpha = spread**-2
-        # Many peers leave nothing to integrate over: the mean is then known to a hundredth.
-        nodes = _NODES if width > 0.01 else np.zeros(1)
-        step = _NODES[1] - _NODES[0] if width > 0.01 else np.sqrt(2 * np.pi)
+        # Many peers leave nothing to integrate over: the mean is then known well enough.
+        nodes = _NODES if width > 0.03 else np.zeros(1)
+        step = _NODES[1] - _NODES[0] if width > 0.03 else np.sqrt(2 * np.pi)
         m = middle + width * nodes
         fixed = how_many @ (gammaln(alpha + kinds) - gammaln(alpha)) + len(counts) * alpha * np.log(alpha)
         fixed += np.log(share * width * step)

@@ -8,40 +8,59 @@ every edit) are not changes. Of changes at the same instant the CRM's order hold
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from crmbridge.metrics.arrays import UNKNOWN_MOMENT, Codes, Floats, Mask, moments, pieces, truths
+from crmbridge.metrics.arrays import UNKNOWN_MOMENT, Floats, Mask, moments, pieces, truths
 from crmbridge.metrics.base import Frame
-from crmbridge.metrics.days import Micros, days_between, micros
+from crmbridge.metrics.days import SECOND, Micros, days_between, micros
 from crmbridge.metrics.pipeline.deals import Deals
 
+Numbers = npt.NDArray[np.int32]
 NOWHERE: Final = -1
 
 
 @dataclass(frozen=True)
 class Stays:
-    """One entry per stay, by deal and then in time. `next_stage` is NOWHERE for the stay a deal is in now.
+    """One entry per stay, by deal and then in time. `since` is UNKNOWN_MOMENT where that is not known.
 
-    `since` and `until` are UNKNOWN_MOMENT where that is not known; `position` counts a deal's stays from 0.
     `out_of_order` counts deals whose first change is noted before their creation.
     """
 
-    deal: Codes
-    stage: Codes
-    next_stage: Codes
+    deal: Numbers
+    stage: Numbers
     since: Micros
-    until: Micros
-    position: Codes
     out_of_order: int
+
+    @cached_property
+    def is_last(self) -> Mask:
+        """Whether the stay is the one its deal is in now."""
+        last = np.ones(len(self.deal), bool)
+        last[:-1] = self.deal[1:] != self.deal[:-1]
+        return last
+
+    @cached_property
+    def next_stage(self) -> Numbers:
+        """Where the deal went from there; NOWHERE for the stay it is in now."""
+        following = np.append(self.stage[1:], np.int32(NOWHERE)) if len(self.stage) else self.stage
+        return np.where(self.is_last, np.int32(NOWHERE), following)
+
+    @cached_property
+    def position(self) -> Numbers:
+        """The number of the stay among its deal's, from 0."""
+        begins = np.flatnonzero(np.roll(self.is_last, 1))
+        lengths = np.diff(begins, append=len(self.deal))
+        return (np.arange(len(self.deal)) - np.repeat(begins, lengths)).astype(np.int32)
 
     def days(self, frame: Frame) -> Floats:
         """Days of each completed stay; NaN for the others."""
-        known = (self.next_stage != NOWHERE) & (self.since != UNKNOWN_MOMENT)
-        days = np.full(len(known), np.nan)
-        days[known] = days_between(self.since[known], self.until[known], frame.zone)
+        complete = np.flatnonzero(~self.is_last & (self.since != UNKNOWN_MOMENT))
+        days = np.full(len(self.deal), np.nan)
+        days[complete] = days_between(self.since[complete], self.since[complete + 1], frame.zone)
         return days
 
 
@@ -53,52 +72,28 @@ def stays(frame: Frame, deals: Deals) -> Stays:
 
     # A history may begin with a stage that was left: the deal was there from its creation on.
     leading = first & (source != NOWHERE) & (source != target)
-    lead_deal = deal[leading]
-    lead_since = deals.created_at[lead_deal]
-    backward = (lead_since != UNKNOWN_MOMENT) & (lead_since > at[leading])
-    lead_since = np.where(backward, UNKNOWN_MOMENT, lead_since)
+    created = deals.created_at[deal[leading]]
+    backward = (created != UNKNOWN_MOMENT) & (created > at[leading])
 
-    silent = np.ones(len(deals.ids), bool)
+    silent = deals.stage != NOWHERE
     silent[deal] = False
-    silent &= deals.stage != NOWHERE
-    silent_deal = np.flatnonzero(silent)
+    more_deal = np.concatenate([deal[leading], np.flatnonzero(silent)]).astype(np.int32)
+    more_stage = np.concatenate([source[leading], deals.stage[silent]]).astype(np.int32)
+    more_since = np.concatenate([np.where(backward, UNKNOWN_MOMENT, created), deals.created_at[silent]])
+    order = np.argsort(more_deal, kind="stable")
+    where = np.searchsorted(deal, more_deal[order])  # before the changes of the deal
+    deal = np.insert(deal, where, more_deal[order])
+    stage = np.insert(target, where, more_stage[order])
+    since = np.insert(at, where, more_since[order])
 
-    all_deal = np.concatenate([lead_deal, deal, silent_deal])
-    stage = np.concatenate([source[leading], target, deals.stage[silent]])
-    since = np.concatenate([lead_since, at, deals.created_at[silent]])
-    order = np.argsort(all_deal, kind="stable")  # leading stays stand before the changes of their deal
-    all_deal, stage, since = all_deal[order], stage[order], since[order]
-
-    begins = np.ones(len(all_deal), bool)
-    begins[1:] = all_deal[1:] != all_deal[:-1]
-    repeated = ~begins
-    repeated[1:] &= stage[1:] == stage[:-1]
-    all_deal, stage, since, begins = (
-        all_deal[~repeated],
-        stage[~repeated],
-        since[~repeated],
-        begins[~repeated],
-    )
-
-    last = np.ones(len(all_deal), bool)
-    last[:-1] = begins[1:]
-    following = np.append(stage[1:], NOWHERE)
-    left = np.append(since[1:], UNKNOWN_MOMENT)
-    starts = np.flatnonzero(begins)
-    return Stays(
-        deal=all_deal,
-        stage=stage,
-        next_stage=np.where(last, NOWHERE, following),
-        since=since,
-        until=np.where(last, UNKNOWN_MOMENT, left),
-        position=np.arange(len(all_deal)) - starts[np.cumsum(begins) - 1],
-        out_of_order=int(backward.sum()),
-    )
+    changes = np.ones(len(deal), bool)
+    changes[1:] = (deal[1:] != deal[:-1]) | (stage[1:] != stage[:-1])
+    return Stays(deal[changes], stage[changes], since[changes], int(backward.sum()))
 
 
-def _changes(frame: Frame, deals: Deals) -> tuple[Codes, Micros, Codes, Codes]:
+def _changes(frame: Frame, deals: Deals) -> tuple[Numbers, Micros, Numbers, Numbers]:
     """Deal, moment, from and to of every change of a live deal up to the moment, by deal and time."""
-    blocks: list[tuple[Codes, Micros, Codes, Codes]] = []
+    columns: tuple[list[npt.NDArray[Any]], ...] = ([], [], [], [])
     for piece in pieces(frame, "stage_change", ("deal_id", "at", "from_stage", "to_stage")):
         deal, at = deals.ids.find(piece["deal_id"]), moments(piece["at"])
         kept = (deal >= 0) & (at <= micros(frame.moment)) & (at != UNKNOWN_MOMENT)
@@ -106,13 +101,34 @@ def _changes(frame: Frame, deals: Deals) -> tuple[Codes, Micros, Codes, Codes]:
         chosen = pa.array(kept)
         source = deals.stages.number(piece["from_stage"].filter(chosen))
         target = deals.stages.number(piece["to_stage"].filter(chosen))
-        blocks.append((deal[kept], at[kept], source, target))
-    if not blocks:
-        nothing = np.zeros(0, np.int64)
-        return nothing, nothing, nothing, nothing
-    deal, at, source, target = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    order = np.lexsort((at, deal))
-    return deal[order], at[order], source[order], target[order]
+        for column, values in zip(columns, (deal[kept], at[kept], source, target), strict=True):
+            column.append(values if column is columns[1] else values.astype(np.int32))
+    if not columns[0]:
+        none = np.zeros(0, np.int32)
+        return none, none.astype(np.int64), none, none
+    deal, at = np.concatenate(columns[0]), np.concatenate(columns[1])
+    order = _by_deal_and_time(deal, at, len(deals.ids))
+    return deal[order], at[order], np.concatenate(columns[2])[order], np.concatenate(columns[3])[order]
+
+
+def _by_deal_and_time(deal: Numbers, at: Micros, number: int) -> npt.NDArray[np.int64]:
+    """The order by deal, then by time, then as they came: one sort of a packed key where the bits suffice."""
+    if not len(at):
+        return np.zeros(0, np.int64)
+    elapsed = at - at.min()
+    unit = SECOND if not (elapsed % SECOND).any() else 1  # most CRMs keep whole seconds
+    elapsed //= unit
+    reach = int(elapsed.max()) + 1
+    if reach * number >= 2**63:
+        return np.lexsort((at, deal))
+    elapsed += deal.astype(np.int64) * reach
+    order = np.argsort(elapsed)
+    ordered = elapsed[order]
+    same = np.zeros(len(order) + 1, bool)
+    same[1:-1] = ordered[1:] == ordered[:-1]
+    tied = np.flatnonzero(same[1:] | same[:-1])
+    order[tied] = order[tied][np.lexsort((order[tied], ordered[tied]))]
+    return order
 
 
 def stage_order(stays: Stays, number: int) -> Floats:
@@ -120,24 +136,24 @@ def stage_order(stays: Stays, number: int) -> Floats:
 
     Only deals that were in two stages or more tell about an order.
     """
-    entered = _first_entries(stays, number)
-    several = np.bincount(stays.deal)[stays.deal] > 1 if len(stays.deal) else entered
-    counted = entered & several
+    alone = stays.is_last & (stays.position == 0)
+    counted = ~alone & _first_entries(stays, number)
     visits = np.bincount(stays.stage[counted], minlength=number)
     total = np.bincount(stays.stage[counted], stays.position[counted], minlength=number)
     return np.where(visits > 0, total / np.maximum(visits, 1), np.inf)
 
 
 def _first_entries(stays: Stays, number: int) -> Mask:
-    found = np.zeros(len(stays.deal), bool)
-    _, first = np.unique(stays.deal * number + stays.stage, return_index=True)
-    found[first] = True
-    return found
+    """The first stay of each deal in each stage."""
+    return _first_of_each(stays.deal.astype(np.int64) * number + stays.stage)
 
 
 def last_stays(stays: Stays, number: int) -> Mask:
     """The last stay of each deal in each stage."""
-    found = np.zeros(len(stays.deal), bool)
-    _, first = np.unique((stays.deal * number + stays.stage)[::-1], return_index=True)
-    found[len(found) - 1 - first] = True
+    return _first_of_each((stays.deal.astype(np.int64) * number + stays.stage)[::-1])[::-1]
+
+
+def _first_of_each(keys: npt.NDArray[np.int64]) -> Mask:
+    found = np.zeros(len(keys), bool)
+    found[np.unique(keys, return_index=True)[1]] = True
     return found
