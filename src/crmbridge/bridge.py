@@ -58,6 +58,9 @@ class Bridge:
         self.plugins = plugins or Plugins.load()
         self._clock, self._log, self._progress = clock, log, progress
         self._open = ExitStack()
+        for info in self.plugins.infos:
+            if info.error:
+                self._log("plugin failed", level="warning", plugin=info.name, error=info.error)
 
     @classmethod
     def open(cls, path: str | Path | None = None, **world: object) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Literal
 
 import structlog
 
@@ -27,6 +28,6 @@ def configure(*, verbose: bool, json_lines: bool) -> None:
     )
 
 
-def log(event: str, **values: object) -> None:
-    """One line at level info."""
-    structlog.get_logger().info(event, **values)
+def log(event: str, *, level: Literal["info", "warning"] = "info", **values: object) -> None:
+    """One line; warnings are shown without `--verbose` too."""
+    getattr(structlog.get_logger(), level)(event, **values)

@@ -141,9 +141,8 @@ def test_of_two_processes_that_sync_one_connection_at_once_one_runs_and_one_says
     settings = write_organisation(tmp_path)
     first = subprocess.Popen(command(settings), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        while not is_leased(tmp_path / "crmbridge.db"):
+        while not stopped_with_the_lease(first, tmp_path / "crmbridge.db"):
             assert first.poll() is None, "the first run ended without ever holding the lease"
-        first.send_signal(signal.SIGSTOP)
         second = subprocess.run(command(settings), check=False, capture_output=True, text=True)
     finally:
         first.send_signal(signal.SIGCONT)
@@ -153,12 +152,16 @@ def test_of_two_processes_that_sync_one_connection_at_once_one_runs_and_one_says
     assert "acme" in second.stderr
 
 
-def is_leased(path: Path) -> bool:
-    """Whether somebody holds a lease in the ledger."""
-    if not path.exists():
-        return False
-    with closing(sqlite3.connect(path)) as db:
-        try:
-            return db.execute("select count(*) from leases where pid is not null").fetchone() != (0,)
-        except sqlite3.OperationalError:
-            return False
+def stopped_with_the_lease(process: subprocess.Popen[str], path: Path) -> bool:
+    """Stop the process and say whether it holds the lease and no transaction; if not, let it go on."""
+    process.send_signal(signal.SIGSTOP)
+    if path.exists():
+        with closing(sqlite3.connect(path, timeout=0)) as db:
+            try:
+                db.execute("begin immediate")
+                if db.execute("select count(*) from leases where pid is not null").fetchone() != (0,):
+                    return True
+            except sqlite3.OperationalError:
+                pass  # in a transaction, or no table yet
+    process.send_signal(signal.SIGCONT)
+    return False

@@ -33,6 +33,7 @@ class Admin:
 
     def json(self, *arguments: str) -> Any:
         self.run(*arguments, "--json")
+        assert self.said, self.complained
         return json.loads(self.said)
 
     def sync(self, *arguments: str) -> Any:
@@ -195,7 +196,7 @@ def test_bad_rows_are_set_aside_with_file_line_and_reason(admin):
     rows = admin.json("run", str(run["run"]))["set_aside_rows"]
     assert [row["place"] for row in rows] == ["leads.csv:2", "leads.csv:3", "leads.csv:5"]
     assert "31.02.2024" in rows[0]["reason"]
-    assert "line 4" in rows[2]["reason"]
+    assert "leads.csv:4" in rows[2]["reason"]
     admin.run("run", str(run["run"]))
     assert "leads.csv:2" in admin.said
 

@@ -121,7 +121,7 @@ def verify(session: Session, run_id: int) -> Verified:
 def undo(session: Session, run_id: int) -> Run:
     """Restore what a run's plan replaced, wherever the CRM still holds ours."""
     undone = _plan_written_by(session, run_id)
-    _finish_what_was_begun(session, "undo", undone.moment)
+    _finish_what_was_begun(session, "undo", undone.moment, undoes=undone.run)
     with _run(session, "undo", undone.moment) as work:
         stored = session.ledger.plan_of_run(work.run)
         if stored is None:
@@ -132,10 +132,12 @@ def undo(session: Session, run_id: int) -> Run:
                 "undo",
                 undone.moment,
                 rows,
-                status="approved",
+                status="awaiting_approval",
                 guards={},
                 undoes=undone.run,
             )
+        if stored.status == "awaiting_approval":
+            session.ledger.approve(stored.id, "person")
         work.summary["undoes"] = run_id
         work.status = _write(session, work.run, stored)
     return session.ledger.run(work.run)
@@ -214,13 +216,16 @@ def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] 
     return "partly" if counts.rejected or not found.holds else "done"
 
 
-def _finish_what_was_begun(session: Session, kind: RunKind, moment: datetime) -> None:
+def _finish_what_was_begun(
+    session: Session, kind: RunKind, moment: datetime, undoes: int | None = None
+) -> None:
     """Finish an approved plan that a killed run left, unless the coming run is that run again."""
     left = session.ledger.unfinished_plan(session.name)
     if left is None:
         return
     owner = session.ledger.run(left.run)
-    if owner.status == "running" and owner.kind == kind and owner.moment == moment:
+    is_ours = owner.kind == kind and owner.moment == moment and left.undoes == undoes
+    if owner.status == "running" and is_ours:
         return
     session.log("finishing a plan left unfinished", plan=left.id, run=left.run)
     status = _write(session, left.run, left, tuple(left.guards))
