@@ -151,7 +151,7 @@ def sample() -> ReportData:
                     "median_days": days,
                 }
                 for stage, on, back, lost, still, days in (
-                    ("Leads", 480, 0, 1650, 1870, None),
+                    ("All leads", 480, 0, 1650, 1870, None),
                     ("Qualified", 1510, 0, 380, 83, 9.5),
                     ("Proposal", 980, 41, 406, 83, 17.0),
                     ("Negotiation", 731, 12, 154, 83, 11.0),

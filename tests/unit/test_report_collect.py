@@ -81,7 +81,7 @@ def test_money_in_stages_is_summed_per_currency_in_the_order_of_the_stages(data:
 
 def test_the_funnel_begins_with_the_leads_and_its_rows_add_up(data: ReportData) -> None:
     rows = data.funnel.to_pylist()
-    assert [row["stage"] for row in rows] == ["Leads", "Proposal", "Negotiation"]
+    assert [row["stage"] for row in rows] == ["All leads", "Proposal", "Negotiation"]
     assert (rows[0]["entered"], rows[0]["moved_on"], rows[0]["lost"], rows[0]["still_open"]) == (6, 1, 1, 4)
     for row in rows:
         assert row["entered"] == row["moved_on"] + row["moved_back"] + row["lost"] + row["still_open"]

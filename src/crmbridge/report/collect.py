@@ -279,8 +279,11 @@ def _set_aside(ledger: Ledger, run: Run | None) -> pa.Table:
 
 def _written(ledger: Ledger, connection: str) -> Written | None:
     quiet = 0
+    undone: dict[int, int] = {}
     for plan in ledger.plans(connection, limit=RUNS_LOOKED_AT):
         if plan.kind != "write":
+            if plan.undoes is not None:
+                undone.setdefault(plan.undoes, plan.run)
             continue
         counts = ledger.counts(plan.id)
         if not counts.planned:
@@ -293,7 +296,7 @@ def _written(ledger: Ledger, connection: str) -> Written | None:
             if len(shown) < ROWS_SHOWN:
                 shown.append(row)
         rejected = pa.Table.from_pylist(shown, REJECTED)
-        return Written(plan, counts, rejected, dict(codes.most_common()), quiet)
+        return Written(plan, counts, rejected, dict(codes.most_common()), quiet, undone.get(plan.run))
     return None
 
 

@@ -20,7 +20,7 @@ from crmbridge.store.ledger import Counts, Plan, Run
 
 BIN: Final = 5
 """Scores are counted in bins of this many points."""
-LEADS_STAGE: Final = "Leads"
+LEADS_STAGE: Final = "All leads"
 """The name of the leads' row in the funnel, before the stages of the deals."""
 
 BINS: Final = pa.schema([("low", pa.int64()), ("grade", pa.string()), ("records", pa.int64())])
@@ -126,7 +126,7 @@ class Written:
     """The newest plan that had anything in it.
 
     `codes` counts the rows the CRM refused by its own code, `rejected` shows the first of them; `quiet` runs
-    since then found nothing to write.
+    since then found nothing to write; `undone_by` is the run that took it back.
     """
 
     plan: Plan
@@ -134,6 +134,7 @@ class Written:
     rejected: pa.Table
     codes: Mapping[str, int]
     quiet: int = 0
+    undone_by: int | None = None
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ def _narrowest(data: ReportData) -> str | None:
         return None
     left = row["entered"] - row["still_open"]
     return (
-        f"{row['stage']} loses most deals: {words.percent(1 - share)} of the {words.number(left)} that left it "
-        "did not go on."
+        f"{row['stage']} loses most deals: {words.percent(1 - share)} of the {words.number(left)} that left "
+        "it did not go on."
     )
 
 

@@ -20,6 +20,8 @@ Spec = dict[str, Any]
 WIDE: Final = 720
 HALF: Final = 500
 NARROW: Final = 330
+ROW: Final = 26
+"""Widths of drawings, and the height of a row of bars with the space around it, in pixels."""
 
 _SVG: Final = "http://www.w3.org/2000/svg"
 _KEPT: Final = {
@@ -58,6 +60,17 @@ _CONFIG: Final[Spec] = {
         "labelLimit": 150,
         "labelPadding": 6,
         "titlePadding": 8,
+    },
+    "legend": {
+        "orient": "top",
+        "symbolType": "square",
+        "symbolStrokeWidth": 0,
+        "labelColor": "var(--muted)",
+        "labelFontSize": 12,
+        "titleColor": "var(--muted)",
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titleOrient": "left",
     },
     "text": {"color": "var(--ink)", "fontSize": 12},
     "bar": {"color": "var(--blue)"},

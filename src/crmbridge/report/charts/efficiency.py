@@ -1,0 +1,108 @@
+"""Efficiencies per rep, each with its interval."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+
+from crmbridge.report import words
+from crmbridge.report.svg import NARROW, ROW, Chart, Spec, draw, values
+
+
+def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
+    """One efficiency per rep with its interval, best first; None where it is known of nobody."""
+    rows = [row for row in reps.to_pylist() if row[key] is not None]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: -row[key])
+    name, unit = words.EFFICIENCIES[key]
+    above = [row for row in rows if team is not None and row[f"{key}_low"] > team]
+    below = [row for row in rows if team is not None and row[f"{key}_high"] < team]
+    sentence = f"{unit.capitalize()}."
+    if team is not None:
+        sentence += f" The team: {words.significant(team, 3)}."
+        if above:
+            sentence += f" Clearly above it: {words.some([row['name'] for row in above])}."
+        if below:
+            sentence += f" Clearly below it: {words.some([row['name'] for row in reversed(below)])}."
+        if not above and not below:
+            sentence += " Nobody can be told apart from it."
+    top = max(row[f"{key}_high"] for row in rows) * 1.05
+    names = Counter(row["name"] for row in rows)
+    drawn = [
+        {
+            "rep": row["name"] if names[row["name"]] == 1 else f"{row['name']} ({row['id']})",
+            "rate": row[key],
+            "low": row[f"{key}_low"],
+            "high": row[f"{key}_high"],
+            "coverage": row["time_coverage"],
+            "clear": row in above or row in below,
+        }
+        for row in rows
+    ]
+
+    def spec(width: int) -> Spec:
+        x = {
+            "type": "quantitative",
+            "scale": {"domain": [0, top], "nice": False},
+            "axis": {"title": None, "tickCount": 3, "format": "~g"},
+        }
+        colour = {
+            "field": "clear",
+            "type": "nominal",
+            "legend": None,
+            "scale": {"domain": [True, False], "range": ["var(--blue)", "var(--quiet)"]},
+        }
+        y = {
+            "field": "rep",
+            "type": "nominal",
+            "sort": None,
+            "title": None,
+            "axis": {"ticks": False, "domain": False, "labelColor": "var(--ink)", "labelLimit": 110},
+        }
+        layers: list[Spec] = [
+            {
+                "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.45},
+                "encoding": {"x": {"field": "low", **x}, "x2": {"field": "high"}, "y": y, "color": colour},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+                "encoding": {"x": {"field": "rate", **x}, "y": y, "color": colour},
+            },
+        ]
+        if team is not None:
+            layers.append(
+                {
+                    "data": values([{"team": team}]),
+                    "mark": {
+                        "type": "rule",
+                        "color": "var(--amber)",
+                        "strokeDash": [4, 3],
+                        "strokeWidth": 1.5,
+                    },
+                    "encoding": {"x": {"field": "team", **x}},
+                }
+            )
+        return {
+            "height": {"step": ROW},
+            "autosize": {"type": "fit-x", "contains": "padding"},
+            "data": values(drawn),
+            "layer": layers,
+        }
+
+    return Chart(
+        name,
+        sentence,
+        draw(spec, f"{name}. {sentence}", wide=NARROW),
+        ("Rep", unit.capitalize(), f"90{words.NBSP}% interval", "Communications whose time was measured"),
+        [
+            (
+                row["rep"],
+                words.significant(row["rate"], 3),
+                f"{words.significant(row['low'], 3)} to {words.significant(row['high'], 3)}",
+                "" if row["coverage"] is None else words.percent(row["coverage"]),
+            )
+            for row in drawn
+        ],
+    )
