@@ -13,6 +13,7 @@ from crmbridge.report.data import (
     DEALS,
     FUNNEL,
     LEADS,
+    MONTHS,
     REJECTED,
     REPS,
     SET_ASIDE,
@@ -180,6 +181,22 @@ def sample() -> ReportData:
         leads_open=1870,
         reps=_table(REPS, reps),
         team={"communication_efficiency": 2.2, "follow_up_efficiency": 0.066, "order_efficiency": 0.22},
+        months=_table(
+            MONTHS,
+            [
+                {"period": f"{2025 + m // 12}-{m % 12 + 1:02d}"}
+                | {
+                    f"{key}{end}": scale * (1.6 + 0.05 * m) * factor
+                    for key, scale in (
+                        ("communication_efficiency", 1.0),
+                        ("follow_up_efficiency", 0.03),
+                        ("order_efficiency", 0.1),
+                    )
+                    for end, factor in (("", 1.0), ("_low", 0.85), ("_high", 1.17))
+                }
+                for m in range(2, 15)
+            ],
+        ),
         set_aside=_table(
             SET_ASIDE,
             [

@@ -82,11 +82,11 @@ def test_the_page_needs_no_network(page: Page) -> None:
 
 def test_every_chart_has_a_name_and_the_same_numbers_as_a_table(page: Page) -> None:
     drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
-    assert len(drawings) == 2 * 7
+    assert len(drawings) == 2 * 10
     for attributes in drawings:
         assert attributes["role"] == "img"
         assert len(attributes["aria-label"] or "") > 30
-    assert len([tag for tag, _ in page.elements if tag == "details"]) == 7
+    assert len([tag for tag, _ in page.elements if tag == "details"]) == 10
 
 
 def test_the_numbers_beside_the_charts_are_those_of_the_tables(page: Page) -> None:
@@ -132,6 +132,10 @@ def test_the_numbers_beside_the_charts_are_those_of_the_tables(page: Page) -> No
         for shown, row in zip(page.tables[title], best_first, strict=True):
             figures = [float(cell) for cell in (shown[1], *shown[2].split(" to "))]
             assert figures == pytest.approx([row[key], row[f"{key}_low"], row[f"{key}_high"]], rel=0.006)
+
+    for shown, row in zip(page.tables["Orders by month"], data.months.to_pylist(), strict=True):
+        assert shown[0] == row["period"]
+        assert float(shown[1]) == pytest.approx(row["order_efficiency"], rel=0.006)
 
 
 def test_the_numbers_in_the_text_are_those_of_the_data(page: Page) -> None:

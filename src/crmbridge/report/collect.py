@@ -25,6 +25,7 @@ from crmbridge.report.data import (
     FUNNEL,
     LEADS,
     LEADS_STAGE,
+    MONTHS,
     REJECTED,
     REPS,
     SET_ASIDE,
@@ -41,6 +42,8 @@ SHOWN: Final = 8
 """Deals, or leads, that are worth a person's time on one day."""
 ROWS_SHOWN: Final = 20
 """Rows set aside, or refused, that the page lists; the counts are of all."""
+MONTHS_SHOWN: Final = 13
+"""A year, and the month a year before."""
 RUNS_LOOKED_AT: Final = 200
 SCORED: Final[tuple[ObjectName, ...]] = ("lead", "deal", "account")
 
@@ -82,6 +85,7 @@ def collect(
         leads_open=leads.num_rows,
         reps=_reps(reader),
         team=_team(reader),
+        months=_months(reader),
         set_aside=_set_aside(ledger, read_by),
         set_aside_counts=ledger.set_aside_counts(read_by.id) if read_by else {},
         read_by=read_by,
@@ -260,6 +264,12 @@ def _team(reader: Reader) -> dict[str, float]:
         if row["period"] == "window":
             return {key: row[key] for key in EFFICIENCIES if row[key] is not None}
     return {}
+
+
+def _months(reader: Reader) -> pa.Table:
+    """The organisation's own rates of the last months, oldest first."""
+    rows = reader.table("table/efficiency/rep/efficiency_by_period", MONTHS)
+    return rows.sort_by("period").slice(max(0, rows.num_rows - MONTHS_SHOWN))
 
 
 # -- the ledger ---------------------------------------------------------------------------------------------

@@ -91,6 +91,10 @@ REPS: Final = pa.schema(
     + [(f"{key}{end}", pa.float64()) for key in EFFICIENCIES for end in ("", "_low", "_high")]
     + [("time_coverage", pa.float64())]
 )
+MONTHS: Final = pa.schema(
+    [("period", pa.string())]
+    + [(f"{key}{end}", pa.float64()) for key in EFFICIENCIES for end in ("", "_low", "_high")]
+)
 SET_ASIDE: Final = pa.schema(
     [("object", pa.string()), ("place", pa.string()), ("reason", pa.string()), ("id", pa.string())]
 )
@@ -144,9 +148,10 @@ class ReportData:
     `records` counts the live records of each object. `funnel` tells of leads, then of deals stage by stage
     (entered = moved_on + moved_back + lost + still_open), `figures` of closed deals (see the metric
     `pipeline`, table `deal_summary`). `funnel`, `stages` and `reps` are as wide as the
-    organisation, `deals` and `leads` hold the few worth a person's time today, best first; `deals_open` and
-    `leads_open` say out of how many. `team` maps an efficiency's key to the organisation's own rate.
-    `set_aside` belongs to `read_by`, the newest run that read anything.
+    organisation, `months` the organisation's efficiencies of the last months (`2026-03`); `deals` and
+    `leads` hold the few worth a person's time today, best first; `deals_open` and `leads_open` say out of
+    how many. `team` maps an efficiency's key to the organisation's own rate. `set_aside` belongs to
+    `read_by`, the newest run that read anything.
     """
 
     connection: str
@@ -164,6 +169,7 @@ class ReportData:
     leads_open: int = 0
     reps: pa.Table = field(default_factory=REPS.empty_table)
     team: Mapping[str, float] = field(default_factory=dict)
+    months: pa.Table = field(default_factory=MONTHS.empty_table)
     set_aside: pa.Table = field(default_factory=SET_ASIDE.empty_table)
     set_aside_counts: Mapping[str, int] = field(default_factory=dict)
     read_by: Run | None = None

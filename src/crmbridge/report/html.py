@@ -106,6 +106,7 @@ def _view(data: ReportData) -> dict[str, Any]:
             }
             for scores in data.scores
         ],
+        "months": [chart for key in EFFICIENCIES if (chart := charts.by_month(data.months, key))],
         "efficiencies": [
             chart for key in EFFICIENCIES if (chart := charts.efficiency(data.reps, key, data.team.get(key)))
         ],

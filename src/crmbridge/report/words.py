@@ -100,6 +100,11 @@ def day(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
+def month(period: str) -> str:
+    """`2026-03` is `March 2026`."""
+    return f"{datetime.strptime(period, '%Y-%m'):%B %Y}"  # noqa: DTZ007 - a month, not a moment
+
+
 def minute(moment: datetime) -> str:
     """`31 March 2026, 08:05`."""
     return f"{day(moment)}, {moment:%H:%M}"

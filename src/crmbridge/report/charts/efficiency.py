@@ -106,3 +106,76 @@ def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
             for row in drawn
         ],
     )
+
+
+def by_month(months: pa.Table, key: str) -> Chart | None:
+    """The organisation's efficiency month by month with its interval; None with fewer than three months."""
+    rows = [row for row in months.to_pylist() if row[key] is not None]
+    if len(rows) < 3:
+        return None
+    name, unit = words.EFFICIENCIES[key]
+    first, last = rows[0], rows[-1]
+    sentence = (
+        f"{words.month(last['period'])}: {words.significant(last[key], 3)} {unit}; "
+        f"{words.month(first['period'])}: {words.significant(first[key], 3)}."
+    )
+    if last[f"{key}_low"] > first[f"{key}_high"]:
+        sentence += " It has gone up."
+    elif last[f"{key}_high"] < first[f"{key}_low"]:
+        sentence += " It has gone down."
+    else:
+        sentence += " The two intervals overlap: no change is shown."
+    drawn = [
+        {
+            "month": f"{row['period']}-01",
+            "rate": row[key],
+            "low": row[f"{key}_low"],
+            "high": row[f"{key}_high"],
+        }
+        for row in rows
+    ]
+
+    def spec(width: int) -> Spec:
+        y = {
+            "type": "quantitative",
+            "scale": {"zero": True},
+            "axis": {"title": None, "tickCount": 4, "domain": False, "ticks": False, "format": "~g"},
+        }
+        return {
+            "height": 150,
+            "data": values(drawn),
+            "encoding": {
+                "x": {
+                    "field": "month",
+                    "type": "temporal",
+                    "timeUnit": "utcyearmonth",
+                    "axis": {"title": None, "grid": False, "tickCount": 4, "format": "%b %y"},
+                }
+            },
+            "layer": [
+                {
+                    "mark": {"type": "area", "color": "var(--blue)", "opacity": 0.2},
+                    "encoding": {"y": {"field": "low", **y}, "y2": {"field": "high"}},
+                },
+                {
+                    "mark": {"type": "line", "color": "var(--blue)", "strokeWidth": 2, "point": {"size": 25}},
+                    "encoding": {"y": {"field": "rate", **y}},
+                },
+            ],
+        }
+
+    title = f"{name} by month"
+    return Chart(
+        title,
+        sentence,
+        draw(spec, f"{title}. {sentence}", wide=NARROW),
+        ("Month", unit.capitalize(), f"90{words.NBSP}% interval"),
+        [
+            (
+                row["period"],
+                words.significant(row[key], 3),
+                f"{words.significant(row[f'{key}_low'], 3)} to {words.significant(row[f'{key}_high'], 3)}",
+            )
+            for row in rows
+        ],
+    )
