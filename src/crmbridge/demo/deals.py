@@ -173,7 +173,8 @@ def _walk(rng: np.random.Generator, created: Ints, won: Mask, abandoned: Mask) -
         onward = stage + 1 + ((stage + 1 == _DISCOVERY) & skips[walking])
         following = np.where(ends, np.where(won[walking], _WON, _LOST), np.where(back, stage - 1, onward))
         # Nothing is decided in the first days, whose activities are what the chance is about.
-        time = np.where(ends, np.maximum(time, created[walking] + (FIRST_DAYS + 1) * DAY), time)
+        soonest = created[walking] + FIRST_DAYS * DAY + rng.integers(DAY // 4, 4 * DAY, len(walking))
+        time = np.where(ends & (time < soonest), office(rng, soonest), time)
         moves = ~(ends & abandoned[walking])
         deal.append(walking[moves])
         before.append(stage[moves])
