@@ -350,3 +350,22 @@ def test_verifying_reads_back_what_was_sent_and_lists_every_difference(stored: S
     assert verified.read == 3
     assert verified.differences == (Difference("lead", "2", "grade", "A", "C"),)
     assert verified.gone == (("lead", "3"),)
+
+
+def test_what_was_sent_is_told_even_if_the_process_dies_before_the_ledger_knows(stored: Stored) -> None:
+    plan, writer = stored.plan(rows(["1", "2"])), crm(["1", "2"])
+    told: list[str] = []
+
+    def dying(object_name: ObjectName, sent: Sequence[tuple[str, Mapping[str, FieldValue]]]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        apply_plan(plan.id, ledger=stored.ledger, writer=writer, on_sent=dying)
+    apply_plan(
+        plan.id,
+        ledger=stored.ledger,
+        writer=writer,
+        on_sent=lambda object_name, sent: told.extend(identifier for identifier, _ in sent),
+    )
+    assert told == ["1", "2"]
+    assert len(writer.writes) == 1

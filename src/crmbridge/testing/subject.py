@@ -64,6 +64,8 @@ class Subject(ABC):
     """Whether records get the ids they are seeded with (a real org makes its own)."""
     keeps_created_at: ClassVar[bool] = True
     """Whether records get the moment of creation they are seeded with."""
+    needs_install: ClassVar[bool] = True
+    """Whether writing needs fields that `install` makes; `check` then fails without them."""
     knows_gone: ClassVar[bool] = True
     """Whether the writer knows that a record no longer exists."""
     writes: ClassVar[tuple[str, ...]] = tuple(CATALOGUE)

@@ -59,7 +59,8 @@ class WriterConformance:
 
     def test_checking_fails_before_installing_and_not_after(self, subject: Subject) -> None:
         subject.seed(samples.leads(1))
-        assert "failed" in {item.state for item in subject.writer().check()}
+        if subject.needs_install:
+            assert "failed" in {item.state for item in subject.writer().check()}
         _install(subject)
         assert "failed" not in {item.state for item in subject.writer().check()}
 

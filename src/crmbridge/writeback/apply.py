@@ -20,7 +20,7 @@ from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import Counts, Ledger, Plan, PlanRow, RowState
 from crmbridge.writeback.base import Change, Outcome, Writer
 from crmbridge.writeback.guards import refuse_guarded
-from crmbridge.writeback.values import Values, differing, equal, shown
+from crmbridge.writeback.values import Values, differing, equal, holds, shown
 
 GONE: Final = "gone"
 CHANGED: Final = "changed_since_plan"
@@ -51,9 +51,10 @@ def apply_plan(
 ) -> Counts:
     """Write the pending rows of an approved plan and close it. Applying a finished plan again does nothing.
 
-    `on_sent(object, [(id, values)])` is told what the CRM is known to hold, once the ledger knows it. What
-    the CRM refuses for now is tried again in later rounds, at most `max_attempts` times in all and in smaller
-    batches where a whole batch was refused; then it is rejected with the CRM's own words.
+    `on_sent(object, [(id, values)])` is told what the CRM is known to hold, just before the ledger notes it:
+    after a kill between the two it is told again, so it must bear that. What the CRM refuses for now is tried
+    again in later rounds, at most `max_attempts` times in all and in smaller batches where a whole batch was
+    refused; then it is rejected with the CRM's own words.
 
     Raises GuardError for a guard that is not overridden and SettingsError for a plan that is not approved
     (nothing was sent). AuthError, QuotaError and TransientError come through: what was recorded stays, the
@@ -165,7 +166,7 @@ class _Work:
             now = held.get(row.id)
             if now is None:
                 settled.append((row.position, "rejected", GONE, "the record is no longer in the CRM"))
-            elif not differing(row.after, now):
+            elif holds(now, row.after):
                 settled.append((row.position, "sent" if row.in_flight else "same", None, None))
             elif others := _others(row, now):
                 settled.append((row.position, "rejected", self._changed(others), _in_words(row, now, others)))
@@ -206,11 +207,11 @@ class _Work:
     def _record(self, object_name: ObjectName, rows: Sequence[PlanRow], entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        self.ledger.record(self.plan.id, entries)
         held = {position for position, state, _, _ in entries if state in ("sent", "same")}
         sent = [(row.id, row.after) for row in rows if row.position in held]
         if sent:
             self.on_sent(object_name, sent)
+        self.ledger.record(self.plan.id, entries)
 
 
 def _others(row: PlanRow, now: Values) -> list[str]:

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import pyarrow as pa
+
 from crmbridge.connectors.base import CheckItem, Context
 from crmbridge.model.fields import CATALOGUE, FieldValue
 from crmbridge.model.records import ObjectName
+from crmbridge.writeback.values import table_of
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,11 @@ class Writer(ABC):
 
         A record that is gone is left out. Raises AuthError, QuotaError, TransientError.
         """
+
+    def read_table(self, object_name: ObjectName, ids: pa.Array) -> pa.Table:
+        """`read` in the columns of `fields.result_schema`: for writers whose values lie in columns anyway."""
+        held = self.read(object_name, ids.to_pylist())
+        return table_of(object_name, self.context.fields, held.items())
 
     @abstractmethod
     def write(self, object_name: ObjectName, changes: Sequence[Change]) -> Sequence[Outcome]:

@@ -1,22 +1,9 @@
-"""Planning: which records would be written, with what, and why. Pure but for the writer's reads.
-
-The rule (a record is written whole or not at all). It is written when
-
-- it holds nothing of ours yet and there is something to say,
-- its score moves by the dead-band or more,
-- its grade, `stuck`, segment or *kind* of next action changes,
-- another number moves by 5 % or more of what is held,
-- one of these turns from null to a value or back (a metric abstains, or no longer does).
-
-Texts, day counters and stamps never cause a write alone; they go along with one. The kind of a next action is
-what stands before its first colon: metrics write next actions as `Kind: evidence` ("Call: opened the offer
-twice"), so that new evidence for the same advice writes nothing.
-"""
+"""Planning: what would be written, against what the CRM holds now. `rule` says what is worth writing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,25 +11,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crmbridge.model.fields import CATALOGUE, STAMPS, FieldValue, fields_on
+from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, result_schema
 from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import PlanRow
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.guards import Figures, GuardSettings, tripped
-from crmbridge.writeback.values import clean_text, held_table, rounded, shown, table_of, written_table
+from crmbridge.writeback.rule import Comparison, compare
+from crmbridge.writeback.values import aligned, checked_ids, rounded, written_table
 
 __all__ = ["Changes", "GuardSettings", "changed_rows", "plan_object", "rows", "tripped"]
 
-Mask = npt.NDArray[np.bool_]
-
-NUMBER_SHARE: Final = 0.05
-"""A number other than the score is written from this relative change on."""
-DAY_COUNTERS: Final = frozenset({"days_in_stage"})
-KINDS: Final = ("grade", "next_action", "stuck", "segment")
-"""Fields whose change of kind causes a write; of the next action only what stands before the colon counts."""
 READ_ROWS: Final = 50_000
-"""How many records' values are held as dictionaries at once."""
-REASONS_SHOWN: Final = 3
+"""How many records are read and compared at once."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +52,17 @@ def changed_rows(
     fields: Sequence[str],
     dead_band: float,
 ) -> Changes:
-    """The rule above, applied to results and what is held (columns of `model.fields.result_schema`).
+    """The rule applied to results and what is held (columns of `model.fields.result_schema`), nothing read.
 
     `fields` are the keys chosen in the settings; one that the results lack is neither written nor cleared.
     What is compared is what would be written (`values.written_table`, whose errors are raised here).
     """
-    keys = _keys(object_name, results, fields)
-    after = written_table(object_name, results, keys)
-    before = held_table(object_name, held, after["id"].combine_chunks(), keys)
-    comparison = _compare(after, before, dead_band)
-    return _changes(object_name, [(after, before, comparison)], [])
+    found = _Found(object_name, _keys(object_name, results, fields))
+    ids = checked_ids(object_name, results)
+    after = written_table(object_name, results, found.keys)
+    before = aligned(object_name, held, ids, found.keys)
+    found.add(after, before, compare(after, before, dead_band))
+    return found.changes()
 
 
 def plan_object(
@@ -94,36 +75,30 @@ def plan_object(
     dead_band: float,
     on_read: Callable[[pa.Table], None] = lambda table: None,
 ) -> Changes:
-    """What would change in the CRM as it is *now*.
+    """What would change in the CRM as it is *now*, by the rule.
 
     Where the writer's reads are free, everything is read. Otherwise `held` (what is known to be held, None
     for nothing) chooses the candidates, and only these are read again; `on_read` gets what was read, so that
     the next plan knows better. Raises AuthError, QuotaError and TransientError of the writer.
     """
-    keys = _keys(object_name, results, fields)
-    after = written_table(object_name, results, keys)
-    unread: list[_Compared] = []
+    found = _Found(object_name, _keys(object_name, results, fields))
+    ids = checked_ids(object_name, results)
+    parts: Iterator[pa.Table] = (
+        written_table(object_name, results.slice(start, READ_ROWS), found.keys)
+        for start in range(0, len(ids), READ_ROWS)
+    )
     if not writer.reads_are_free:
-        known = held_table(object_name, held, after["id"].combine_chunks(), keys)
-        first = _compare(after, known, dead_band)
-        rest = pa.array(~first.write)
-        unread = [(after.filter(rest), known.filter(rest), first.only(~first.write))]
-        after = after.filter(pa.array(first.write))
-    compared: list[_Compared] = []
-    gone = 0
-    for start in range(0, after.num_rows, READ_ROWS):
-        part = after.slice(start, READ_ROWS)
-        ids = part["id"].to_pylist()
-        now = writer.read(object_name, ids)
-        if len(now) < len(ids):
-            gone += len(ids) - len(now)
-            part = part.filter(pa.array([identifier in now for identifier in ids]))
-            ids = part["id"].to_pylist()
-        before = table_of(object_name, keys, ((identifier, now[identifier]) for identifier in ids))
+        parts = _candidates(parts, aligned(object_name, held, ids, found.keys), found, dead_band)
+    for after in parts:
+        now = writer.read_table(object_name, after["id"].combine_chunks())
         if not writer.reads_are_free:
-            on_read(before)
-        compared.append((part, before, _compare(part, before, dead_band)))
-    return _changes(object_name, compared or [(after, after, _nothing())], unread, gone)
+            on_read(now)
+        here = pc.is_in(after["id"], value_set=now["id"].combine_chunks())
+        found.gone += len(here) - pc.sum(here).as_py()
+        after = after.filter(here)
+        before = aligned(object_name, now, after["id"].combine_chunks(), found.keys)
+        found.add(after, before, compare(after, before, dead_band))
+    return found.changes()
 
 
 def rows(changes: Iterable[Changes]) -> Iterator[PlanRow]:
@@ -151,147 +126,74 @@ def _tuples(columns: Sequence[Sequence[FieldValue]]) -> Iterator[tuple[FieldValu
     return zip(*columns, strict=True)
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """Row by row: whether it would be written, whether it carries values of ours; why, for the written."""
-
-    write: Mask
-    carrying: Mask
-    reasons: list[str]
-
-    def only(self, rows: Mask) -> _Comparison:
-        return _Comparison(self.write[rows], self.carrying[rows], [])
-
-
-_Compared = tuple[pa.Table, pa.Table, _Comparison]
-
-
-def _nothing() -> _Comparison:
-    none = np.zeros(0, dtype=bool)
-    return _Comparison(none, none, [])
-
-
 def _keys(object_name: ObjectName, results: pa.Table, fields: Sequence[str]) -> list[str]:
-    return [field.key for field in fields_on(object_name, fields) if field.key in results.column_names]
+    return [each.key for each in fields_on(object_name, fields) if each.key in results.column_names]
 
 
-def _changes(
-    object_name: ObjectName, compared: Sequence[_Compared], unread: Sequence[_Compared], gone: int = 0
-) -> Changes:
-    written = [(after, before, pa.array(each.write)) for after, before, each in compared]
-    reasons = [pa.array(each.reasons, pa.string()) for _, _, each in compared]
-    return Changes(
-        object_name,
-        before=pa.concat_tables(before.filter(write) for _, before, write in written),
-        after=pa.concat_tables(after.filter(write) for after, _, write in written),
-        reasons=pa.chunked_array(reasons, pa.string()),
-        figures=_figures(object_name, [*compared, *unread]),
-        gone=gone,
-    )
+@dataclass
+class _Found:
+    """What was found so far, part by part: of the compared rows only those to be written are kept."""
 
+    object: ObjectName
+    keys: list[str]
+    gone: int = 0
+    carrying: int = 0
+    changing: int = 0
+    before: list[pa.Table] = field(default_factory=list)
+    after: list[pa.Table] = field(default_factory=list)
+    reasons: list[pa.Array] = field(default_factory=list)
+    held_scores: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    new_scores: list[npt.NDArray[np.float64]] = field(default_factory=list)
 
-def _figures(object_name: ObjectName, compared: Sequence[_Compared]) -> Figures:
-    held, new = [np.zeros(0)], [np.zeros(0)]
-    for after, before, _ in compared:
-        if "score" in after.column_names:
+    def add(self, after: pa.Table, before: pa.Table, comparison: Comparison) -> None:
+        """Rows compared with what the CRM holds now."""
+        write = pa.array(comparison.write)
+        self.before.append(before.filter(write))
+        self.after.append(after.filter(write))
+        self.reasons.append(pa.array(comparison.reasons, pa.string()))
+        self.changing += int((comparison.carrying & comparison.write).sum())
+        self.note(after, before, comparison.carrying)
+
+    def note(self, after: pa.Table, before: pa.Table, carrying: npt.NDArray[np.bool_]) -> None:
+        """The guards' figures of compared rows."""
+        self.carrying += int(carrying.sum())
+        if "score" in self.keys:
             scores = rounded(before["score"].combine_chunks(), CATALOGUE["score"].decimals)
             scored = ~np.isnan(scores)
-            held.append(scores[scored])
-            new.append(after["score"].combine_chunks().to_numpy(zero_copy_only=False)[scored])
-    return Figures(
-        object_name,
-        carrying=sum(int(each.carrying.sum()) for _, _, each in compared),
-        changing=sum(int((each.carrying & each.write).sum()) for _, _, each in compared),
-        held_scores=np.concatenate(held),
-        new_scores=np.concatenate(new),
-    )
+            self.held_scores.append(scores[scored])
+            self.new_scores.append(after["score"].combine_chunks().to_numpy(zero_copy_only=False)[scored])
+
+    def changes(self) -> Changes:
+        nothing = result_schema(self.object, self.keys).empty_table()
+        none = np.zeros(0)
+        return Changes(
+            self.object,
+            before=pa.concat_tables([nothing, *self.before]),
+            after=pa.concat_tables([nothing, *self.after]),
+            reasons=pa.chunked_array(self.reasons, pa.string()),
+            figures=Figures(
+                self.object,
+                self.carrying,
+                self.changing,
+                held_scores=np.concatenate([none, *self.held_scores]),
+                new_scores=np.concatenate([none, *self.new_scores]),
+            ),
+            gone=self.gone,
+        )
 
 
-def _compare(after: pa.Table, before: pa.Table, dead_band: float) -> _Comparison:
-    carrying, speaking = _says_something(before), _says_something(after)
-    causes = {key: _moved(key, after, before, dead_band) & carrying for key in _causing(after.column_names)}
-    write = ~carrying & speaking
-    for moved in causes.values():
-        write = write | moved
-    return _Comparison(write, carrying, _reasons(after, before, write, causes))
-
-
-def _causing(columns: Iterable[str]) -> list[str]:
-    """The columns that can cause a write, in the order in which reasons name them."""
-    present = set(columns)
-    numbers = [
-        key
-        for key, field in CATALOGUE.items()
-        if field.type == "number" and key != "score" and key not in DAY_COUNTERS
-    ]
-    return [key for key in ("score", *KINDS, *numbers) if key in present]
-
-
-def _says_something(table: pa.Table) -> Mask:
-    """Whether a row has any value beside stamps. An unchecked box says nothing: some CRMs can't clear it."""
-    something: Mask = np.zeros(table.num_rows, dtype=bool)
-    for name in table.column_names[1:]:
-        if name in STAMPS:
-            continue
-        column = table[name].combine_chunks()
-        if column.type == pa.float64():
-            present = pc.is_valid(column)
-        else:
-            present = pc.fill_null(column if column.type == pa.bool_() else pc.not_equal(column, ""), False)
-        something |= present.to_numpy(zero_copy_only=False)
-    return something
-
-
-def _moved(key: str, after: pa.Table, before: pa.Table, dead_band: float) -> Mask:
-    new, old = after[key].combine_chunks(), before[key].combine_chunks()
-    if key in KINDS:
-        changed: Mask = pc.not_equal(_kind(key, new), _kind(key, old)).to_numpy(zero_copy_only=False)
-        return changed
-    decimals = CATALOGUE[key].decimals
-    now, then = rounded(new, decimals), rounded(old, decimals)
-    distance = np.round(np.abs(now - then), decimals)  # NaN where either is null
-    # The factor keeps floating point from holding 105 - 100 for less than 5 % of 100.
-    bound = dead_band if key == "score" else NUMBER_SHARE * np.abs(then) * (1 - 1e-9)
-    far: Mask = (distance > 0) & (distance >= bound)
-    appeared: Mask = np.isnan(now) != np.isnan(then)
-    return far | appeared
-
-
-def _kind(key: str, column: pa.Array) -> pa.Array:
-    if column.type == pa.bool_():
-        return pc.fill_null(column, False)
-    if key == "next_action":
-        column = pc.list_element(pc.split_pattern(column, ":", max_splits=1), 0)
-    return pc.fill_null(clean_text(column), "")
-
-
-def _reasons(after: pa.Table, before: pa.Table, write: Mask, causes: dict[str, Mask]) -> list[str]:
-    if not write.any():
-        return []
-    place = np.cumsum(write) - 1
-    parts: list[list[str]] = [[] for _ in range(int(write.sum()))]
-    for key, moved in causes.items():
-        which = pa.array(moved)
-        old, new = before[key].filter(which).to_pylist(), after[key].filter(which).to_pylist()
-        words = key.replace("_", " ")
-        for row, was, becomes in zip(place[moved].tolist(), old, new, strict=True):
-            parts[row].append(f"{words} {_brief(key, was)} -> {_brief(key, becomes)}")
-    if "score" in after.column_names:
-        scored = after["score"].is_valid().to_numpy()[write].tolist()
-    else:
-        scored = [False] * len(parts)
-    return [_reason(found, has_score) for found, has_score in zip(parts, scored, strict=True)]
-
-
-def _brief(key: str, value: FieldValue) -> str:
-    if key == "next_action" and isinstance(value, str):
-        value = value.partition(":")[0].strip()
-    return shown(key, value)
-
-
-def _reason(parts: Sequence[str], has_score: bool) -> str:
-    if not parts:
-        return "first score" if has_score else "first values"
-    text = ", ".join(parts[:REASONS_SHOWN])
-    more = len(parts) - REASONS_SHOWN
-    return f"{text} and {more} more" if more > 0 else text
+def _candidates(
+    parts: Iterable[pa.Table], known: pa.Table, found: _Found, dead_band: float
+) -> Iterator[pa.Table]:
+    """Of all results those that differ from what is known to be held, in parts to be read."""
+    kept, start = [], 0
+    for after in parts:
+        before = known.slice(start, after.num_rows)
+        start += after.num_rows
+        comparison = compare(after, before, dead_band)
+        rest = pa.array(~comparison.write)
+        found.note(after.filter(rest), before.filter(rest), comparison.carrying[~comparison.write])
+        kept.append(after.filter(pa.array(comparison.write)))
+    candidates = pa.concat_tables(kept) if kept else known
+    for begin in range(0, candidates.num_rows, READ_ROWS):
+        yield candidates.slice(begin, READ_ROWS)

@@ -33,7 +33,12 @@ def equal(key: str, one: FieldValue, other: FieldValue) -> bool:
     Numbers are compared at the field's decimals, datetimes as moments to the second. None, an absent value
     and an empty text are one. So are None and False: several CRMs have check boxes that can't be empty.
     """
-    return _comparable(CATALOGUE[key], one) == _comparable(CATALOGUE[key], other)
+    return one == other or _comparable(CATALOGUE[key], one) == _comparable(CATALOGUE[key], other)
+
+
+def holds(held: Values, wanted: Values) -> bool:
+    """Whether all values of `wanted` are held."""
+    return all(equal(key, value, held.get(key)) for key, value in wanted.items())
 
 
 def differing(wanted: Values, held: Values) -> list[str]:
@@ -94,17 +99,27 @@ def table_of(object_name: ObjectName, keys: Iterable[str], held: Iterable[tuple[
     return pa.table(columns, schema=schema)
 
 
+def checked_ids(object_name: ObjectName, table: pa.Table) -> pa.Array:
+    """The ids of the results. Raises CRMBridgeError for an id that is missing or there twice."""
+    ids = _column(table, "id", pa.string())
+    if ids.null_count:
+        raise CRMBridgeError(f"{ids.null_count} results for {object_name} have no id.")
+    if pc.count_distinct(ids).as_py() < len(ids):
+        counts = pc.value_counts(ids)
+        double = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
+        raise CRMBridgeError("there are two results for one record.", record=f"{object_name} {double}")
+    return ids
+
+
 def written_table(object_name: ObjectName, table: pa.Table, keys: Sequence[str]) -> pa.Table:
     """The results as they would be written: `id` and the keys that the table has, in the catalogue's order.
 
     A key without a column is left out: what nobody computed is neither written nor cleared. Raises
-    CRMBridgeError for an id that is missing or there twice, a number that is NaN or infinite, and a choice
-    the field lacks.
+    CRMBridgeError for a number that is NaN or infinite, and for a choice the field lacks.
     """
     present = [key for key in keys if key in table.column_names]
     schema = result_schema(object_name, present)
     ids = _column(table, "id", pa.string())
-    _refuse_bad_ids(object_name, ids)
     columns = [ids]
     for name in schema.names[1:]:
         column = _column(table, name, schema.field(name).type)
@@ -112,18 +127,16 @@ def written_table(object_name: ObjectName, table: pa.Table, keys: Sequence[str])
     return pa.table(columns, schema=schema)
 
 
-def held_table(
-    object_name: ObjectName, table: pa.Table | None, ids: pa.Array, keys: Sequence[str]
-) -> pa.Table:
+def aligned(object_name: ObjectName, held: pa.Table | None, ids: pa.Array, keys: Sequence[str]) -> pa.Table:
     """What is held for `ids`, in their order, in the columns of `result_schema`; nulls where nothing is."""
     schema = result_schema(object_name, keys)
-    if table is None:
-        return pa.table([ids, *(pa.nulls(len(ids), kind) for kind in schema.types[1:])], schema=schema)
-    position = pc.index_in(ids, value_set=_column(table, "id", pa.string()))
     columns = [ids]
+    position = None if held is None else pc.index_in(ids, value_set=_column(held, "id", pa.string()))
     for name, kind in zip(schema.names[1:], schema.types[1:], strict=True):
-        known = name in table.column_names
-        columns.append(_column(table, name, kind).take(position) if known else pa.nulls(len(ids), kind))
+        if held is None or name not in held.column_names:
+            columns.append(pa.nulls(len(ids), kind))
+        else:
+            columns.append(_column(held, name, kind).take(position))
     return pa.table(columns, schema=schema)
 
 
@@ -155,15 +168,6 @@ def shorten(text: str, length: int) -> str:
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
     column = table[name].combine_chunks()
     return column if column.type == kind else column.cast(kind)
-
-
-def _refuse_bad_ids(object_name: ObjectName, ids: pa.Array) -> None:
-    if ids.null_count:
-        raise CRMBridgeError(f"{ids.null_count} results for {object_name} have no id.")
-    if len(pc.unique(ids)) < len(ids):
-        counts = pc.value_counts(ids)
-        double = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        raise CRMBridgeError("there are two results for one record.", record=f"{object_name} {double}")
 
 
 def _written(object_name: ObjectName, field: Field, column: pa.Array, ids: pa.Array) -> pa.Array:
