@@ -140,3 +140,9 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
     with pytest.raises(SettingsError, match="parquet, csv"):
         export(*store, NAME, tmp_path, formats, moment=MOMENT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tables_of_the_ledger_are_in_the_docs(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "exports.md").read_text("utf-8")
+    for path in folder.glob("ledger_*.parquet"):
+        assert f"`{path.stem}`" in page
