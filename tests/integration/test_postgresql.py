@@ -39,7 +39,7 @@ def test_a_lost_server_connection_is_reported_and_the_next_call_works(
                         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                     )
                 )
-            yield PlanRow("lead", "1", {}, {"score": 1.0}, "new")
+            yield from (PlanRow("lead", str(i), {}, {"score": 1.0}, "new") for i in range(100_000))
 
         with pytest.raises(StoreError, match="database server"):
             ledger.store_plan(run.id, "acme", "write", MOMENT, rows(), status="stopped", guards={})
@@ -85,3 +85,12 @@ def test_paging_and_counting_a_large_plan_use_the_indexes(postgresql: Server, cl
             )
             explained = "\n".join(db.execute(query, {"plan": plan.id}).scalars())
         assert "Index Scan using pk_plan_rows" in explained
+
+
+def test_what_the_server_refuses_in_a_bulk_copy_is_reported(postgresql: Server, clock: Clock) -> None:
+    with Ledger.open(postgresql.new_ledger(clock), clock=clock) as ledger:
+        run = ledger.start_run("acme", "sync", MOMENT)
+        rows = [PlanRow("lead", "an id with \0 in it", {}, {"score": 1.0}, "new")]
+        with pytest.raises(StoreError, match="can't be used"):
+            ledger.store_plan(run.id, "acme", "write", MOMENT, rows, status="stopped", guards={})
+        assert ledger.plans("acme") == []

@@ -87,11 +87,12 @@ class Database:
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
+        driver: Any = self._engine.dialect.loaded_dbapi
         try:
             yield
-        except sa.exc.DBAPIError as error:
+        except (sa.exc.DBAPIError, driver.Error) as error:  # bulk copies speak to the driver itself
             # The driver's first line only: the rest may quote values, which belong to people.
-            said = str(error.orig).strip().partition("\n")[0]
+            said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
             raise StoreError(
                 f"The ledger {self.place} can't be used: {said}.", remedy=_remedy(said)
             ) from error
@@ -164,6 +165,9 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         cursor.execute("PRAGMA foreign_keys = ON")
         _use_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(
+            "PRAGMA journal_size_limit = 67108864"
+        )  # a large plan must not leave a large log behind
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")
