@@ -163,6 +163,7 @@ def test_a_meeting_is_as_long_as_from_its_beginning_to_its_end() -> None:
     assert model.card["left_out"] == {
         "without_date": 0,
         "negative_duration": 1,
+        "longer_than_a_year": 0,
         "fulfilled_before_ordered": 0,
     }
 

@@ -34,6 +34,8 @@ from crmbridge.metrics.days import SECOND, Micros, days_between, micros, months,
 Kind = Literal["communication", "follow_up", "order"]
 KINDS: Final[tuple[Kind, ...]] = ("communication", "follow_up", "order")
 COMMUNICATIONS: Final = ("call", "meeting", "email")
+LONGEST: Final = 366 * 86_400
+"""Seconds an activity can last: what is longer has a wrong date."""
 POSITIVE: Final = ("connected", "held", "replied")
 
 COUNT: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -113,7 +115,12 @@ class _Tallying:
         self.reps = Ids(_ids(frame, "rep"))
         self.accounts = Ids(_ids(frame, "account"))
         self.rep, self.account, self.window, self.month = Sums(), Sums(), Sums(), Sums()
-        self.left_out = {"without_date": 0, "negative_duration": 0, "fulfilled_before_ordered": 0}
+        self.left_out = {
+            "without_date": 0,
+            "negative_duration": 0,
+            "longer_than_a_year": 0,
+            "fulfilled_before_ordered": 0,
+        }
         self.deals = _Deals(frame)
         self.account_of_deal = self.accounts.number(self.deals.account_id)
 
@@ -187,9 +194,10 @@ class _Tallying:
         spanned = among(piece["kind"], ("meeting",)) & np.isnan(seconds)
         spanned &= (begun != UNKNOWN_MOMENT) & (ended != UNKNOWN_MOMENT)
         seconds = np.where(spanned, (ended - begun) / SECOND, seconds)
-        negative = seconds < 0
+        negative, endless = seconds < 0, seconds > LONGEST
         self.left_out["negative_duration"] += int(negative.sum())
-        hours: Floats = np.where(negative | ~np.isfinite(seconds), np.nan, seconds / 3600)
+        self.left_out["longer_than_a_year"] += int(endless.sum())
+        hours: Floats = np.where(negative | endless, np.nan, seconds / 3600)
         return hours
 
     def _closed_deals(self) -> None:
