@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -12,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from crmbridge.model.columns import ATTRIBUTE_PREFIX
 from crmbridge.report import words
 from crmbridge.report.cards import Card, Estimate, card_of
 from crmbridge.report.explain import Explanation
@@ -78,7 +81,8 @@ def _sum(explanation: Explanation) -> Table:
     for each in seen:
         bar = Text("█" * max(1, round(12 * abs(each.log_odds) / largest)))
         bar.stylize("blue" if each.log_odds > 0 else "yellow")
-        value = "" if each.value is None else escape(str(each.value))
+        is_own = each.input.removeprefix(ATTRIBUTE_PREFIX) in explanation.values
+        value = escape(_value(each.value)) if is_own else ""
         table.add_row(escape(each.label), value, f"{each.log_odds:+.3f}", f"x {each.odds:.2f}", bar)
     hidden = len(explanation.contributions) - len(seen)
     if hidden:
@@ -104,9 +108,19 @@ def _pairs(values: Mapping[str, Any]) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in values.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        table.add_row(escape(name), escape(shown))
+        table.add_row(escape(name), escape(_value(value)))
     return table
+
+
+def _value(value: Any) -> str:
+    """A value as a person reads it; a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, Decimal):
+        return f"{value:,f}".rstrip("0").rstrip(".") if value % 1 else f"{value:,.0f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
 def model_card(stored: StoredModel) -> RenderableType:
