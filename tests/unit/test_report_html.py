@@ -177,6 +177,21 @@ def _number(text: str) -> float:
     return float(size.replace(",", "")) * {"": 1, "k": 1e3, "M": 1e6}[step]
 
 
+def test_lines_are_not_filled() -> None:
+    """A path without a fill of its own takes its group's, and black where no group has one."""
+    fills: list[str | None] = []
+    text = render(sample())
+    for closing, tag, attributes in re.findall(r"<(/?)(g|path)\b([^>]*)>", text):
+        fill = re.search(r' fill="([^"]*)"', attributes)
+        if closing and tag == "g":
+            fills.pop()
+        elif tag == "g":
+            fills.append(fill[1] if fill else fills[-1] if fills else None)
+        elif not closing:
+            assert fill or fills[-1] == "none"
+    assert fills == []
+
+
 def test_an_organisation_without_anything_still_gives_a_page() -> None:
     empty = ReportData(connection="empty", moment=MOMENT, zone=ZoneInfo("UTC"), records={})
     page = Page(render(empty))

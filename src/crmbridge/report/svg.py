@@ -25,7 +25,7 @@ ROW: Final = 26
 
 _SVG: Final = "http://www.w3.org/2000/svg"
 _KEPT: Final = {
-    "g": ("transform",),
+    "g": ("transform", "fill"),
     "path": (
         "d",
         "transform",

@@ -19,6 +19,12 @@ _FATES: Final = (
     ("went back", "moved_back"),
     ("lost", "lost"),
 )
+_COLOURS: Final = {
+    "went on": "var(--blue)",
+    "still there": "var(--open)",
+    "went back": "var(--quiet)",
+    "lost": "var(--amber)",
+}
 
 
 def funnel(table: pa.Table, won: float | None) -> Chart | None:
@@ -40,16 +46,17 @@ def funnel(table: pa.Table, won: float | None) -> Chart | None:
             label += f" · {words.percent(share)} go on"
         labels.append({"stage": row["stage"], "entered": row["entered"], "label": label})
     sentence = _funnel_in_words(rows, won)
+    fates = [fate for fate, key in _FATES if any(row[key] for row in rows)]
 
     def spec(width: int) -> Spec:
         colour = {
             "field": "fate",
             "type": "nominal",
             "scale": {
-                "domain": [fate for fate, _ in _FATES],
-                "range": ["var(--blue)", "var(--open)", "var(--quiet)", "var(--amber)"],
+                "domain": fates,
+                "range": [_COLOURS[fate] for fate in fates],
             },
-            "legend": {"title": None},
+            "legend": {"title": None, "columns": 2 if width == NARROW else 4},
         }
         layers: list[Spec] = [
             {

@@ -97,7 +97,7 @@ def calibration(card: Card) -> Chart | None:
 
     def spec(width: int) -> Spec:
         def axis(title: str, **more: Any) -> Spec:
-            return {"title": title, "tickCount": 5, "format": "d", "labelExpr": "datum.label + ' %'", **more}
+            return {"title": title, "tickCount": 4, "format": "d", "labelExpr": "datum.label + ' %'", **more}
 
         y = {
             "type": "quantitative",
