@@ -104,19 +104,19 @@ def assert_sums_hold(folder: Path) -> None:
 def test_a_killed_sync_run_again_ends_like_an_undisturbed_one(tmp_path):
     template = tmp_path / "template"
     organisation(template)
-    undisturbed = tmp_path / "undisturbed"
-    shutil.copytree(template, undisturbed)
+    folder = tmp_path / "organisation"  # always the same: the ledger knows where it is
+    settings = folder / "crmbridge.toml"
+    shutil.copytree(template, folder)
     began = time.monotonic()
-    subprocess.run(command(undisturbed / "crmbridge.toml"), check=True, capture_output=True)
+    subprocess.run(command(settings), check=True, capture_output=True)
     lasted = time.monotonic() - began
-    expected = ledger_rows(undisturbed), lake_rows(undisturbed), outputs(undisturbed)
+    expected = ledger_rows(folder), lake_rows(folder), outputs(folder)
     assert expected[2]
 
     killed = 0
-    for number, share in enumerate(np.random.default_rng(25).random(INSTANTS)):
-        folder = tmp_path / f"killed-{number}"
+    for share in np.random.default_rng(25).random(INSTANTS):
+        shutil.rmtree(folder)
         shutil.copytree(template, folder)
-        settings = folder / "crmbridge.toml"
         process = subprocess.Popen(command(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             process.wait(timeout=share * lasted)
@@ -133,7 +133,6 @@ def test_a_killed_sync_run_again_ends_like_an_undisturbed_one(tmp_path):
             assert found[0][name] == table, f"{name} after a kill at {share:.3f} of the run"
         assert found[1] == expected[1], f"the lake after a kill at {share:.3f} of the run"
         assert found[2] == expected[2], f"the output after a kill at {share:.3f} of the run"
-        shutil.rmtree(folder)
     assert killed >= INSTANTS * 0.8
 
 

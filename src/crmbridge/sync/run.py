@@ -193,8 +193,9 @@ def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] 
     writer = require_writer(session)
 
     def remember(object_name: ObjectName, sent: Sequence[tuple[str, Values]]) -> None:
-        table = held_table(object_name, dict(sent), session.connection.settings.fields)
-        remember_held(session, run_id, object_name, table)
+        if not writer.reads_are_free:
+            table = held_table(object_name, dict(sent), session.connection.settings.fields)
+            remember_held(session, run_id, object_name, table)
 
     counts = apply_plan(
         stored.id,
