@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -322,3 +323,34 @@ def test_what_was_written_last_is_what_is_read(
         for identifier, row in held.items()
     } == wanted
     assert list(held) == list(wanted)
+
+
+def test_a_parquet_file_that_another_tool_wrote_is_read(tmp_path: Path) -> None:
+    installed(tmp_path, "parquet")
+    table = pa.table(
+        {
+            "id": pa.array([12, 13]),
+            "crmbridge_score": pa.array([41, None], pa.int32()),
+            "crmbridge_grade": pa.array(["B", "B"]).dictionary_encode(),
+            "crmbridge_reasons_up": pa.nulls(2),
+            "note": pa.array([{"by": "me"}, None]),
+        }
+    )
+    pq.write_table(table, tmp_path / "scores" / "lead.parquet")
+    files = writer(tmp_path, "parquet")
+    held = files.read("lead", ["12", "13"])
+    assert (held["12"]["score"], held["12"]["grade"], held["13"]["score"]) == (41.0, "B", None)
+    put(files, {"13": FIRST})
+    kept = pq.read_table(tmp_path / "scores" / "lead.parquet").to_pylist()
+    assert [(row["id"], row["crmbridge_score"], row["note"]) for row in kept] == [
+        ("12", 41.0, {"by": "me"}),
+        ("13", 41.2, None),
+    ]
+
+
+def test_a_parquet_column_of_an_impossible_type_is_told(tmp_path: Path) -> None:
+    installed(tmp_path, "parquet")
+    table = pa.table({"id": ["1"], "crmbridge_score": [{"value": 5}]})
+    pq.write_table(table, tmp_path / "scores" / "lead.parquet")
+    with pytest.raises(SettingsError, match="'crmbridge_score' can't be used"):
+        writer(tmp_path, "parquet").read("lead", ["1"])

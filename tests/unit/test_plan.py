@@ -236,18 +236,31 @@ ORGANISATIONS = st.dictionaries(
 )
 
 
-@given(new=ORGANISATIONS, held=ORGANISATIONS)
+@given(new=ORGANISATIONS, held=ORGANISATIONS, free=st.booleans(), remembers=st.booleans())
 def test_a_second_run_on_unchanged_data_writes_nothing(
-    new: dict[str, dict[str, FieldValue]], held: dict[str, dict[str, FieldValue]]
+    new: dict[str, dict[str, FieldValue]],
+    held: dict[str, dict[str, FieldValue]],
+    free: bool,
+    remembers: bool,
 ) -> None:
     writer = DictWriter({identifier: held.get(identifier, {}) for identifier in {**new, **held}})
+    writer.reads_are_free = free  # type: ignore[misc]
+    known = results(held) if remembers else results({})
 
     def plan() -> Changes:
-        return plan_object("lead", results(new), writer=writer, held=None, fields=FIELDS, dead_band=1)
+        return plan_object("lead", results(new), writer=writer, held=known, fields=FIELDS, dead_band=1)
 
     for row in rows([plan()]):
         writer.held[row.id].update(row.after)
     assert len(plan()) == 0
+
+
+def test_many_causes_are_not_all_told() -> None:
+    fields = ("score", "grade", "expected_revenue", "typical_days", "data_quality")
+    held: dict[str, FieldValue] = {**dict.fromkeys(fields, 10.0), "grade": "D"}
+    new: dict[str, FieldValue] = {**dict.fromkeys(fields, 90.0), "grade": "A"}
+    (row,) = rows([planned(new, held, object_name="deal", fields=fields)])
+    assert row.reason == "score 10.00 -> 90.00, grade D -> A, typical days 10.0 -> 90.0 and 2 more"
 
 
 @given(

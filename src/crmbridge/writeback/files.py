@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from crmbridge.connectors.base import CheckItem, Context
 from crmbridge.connectors.files import Options as FilesOptions
-from crmbridge.connectors.files.folder import OUTPUT_FOLDER
+from crmbridge.connectors.files.options import OUTPUT_FOLDER
 from crmbridge.errors import SettingsError
 from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, hubspot_name
 from crmbridge.model.records import ObjectName

@@ -21,7 +21,7 @@ from crmbridge.writeback.values import aligned, checked_ids, rounded, written_ta
 
 __all__ = ["Changes", "GuardSettings", "changed_rows", "plan_object", "rows", "tripped"]
 
-READ_ROWS: Final = 50_000
+READ_ROWS: Final = 100_000
 """How many records are read and compared at once."""
 
 

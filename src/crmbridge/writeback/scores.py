@@ -120,14 +120,27 @@ class ScoresFile:
         if name not in self._raw.column_names:
             return pa.nulls(self._raw.num_rows, kind)
         column = self._raw.column(self._raw.column_names.index(name)).combine_chunks()
-        return column if column.type == kind else column.cast(kind)
+        with self._as_a(name):
+            return column if column.type == kind else column.cast(kind)
+
+    @contextmanager
+    def _as_a(self, name: str) -> Iterator[None]:
+        """Say in words that a Parquet column does not have a type that its field can have."""
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise SettingsError(
+                f"{self.path}: the column {name!r} can't be used: {error}.",
+                remedy="Remove the column, or move the file away: it is made anew.",
+            ) from error
 
     def _values(self, key: str) -> pa.Array:
         if key not in self._typed:
             name = hubspot_name(key)
             if name in self._raw.column_names:
                 raw = self._raw.column(self._raw.column_names.index(name)).combine_chunks()
-                self._typed[key] = _parse(CATALOGUE[key], raw)
+                with self._as_a(name):
+                    self._typed[key] = _parse(CATALOGUE[key], raw)
             else:
                 self._typed[key] = pa.nulls(self._raw.num_rows, CATALOGUE[key].arrow_type)
         return self._typed[key]
