@@ -17,27 +17,27 @@ before."""
 SOURCES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {  # share of the leads, log-odds
         "Web": (0.30, 0.0),
-        "Cold Call": (0.22, -0.9),
-        "Referral": (0.14, 1.2),
+        "Cold Call": (0.22, -1.2),
+        "Referral": (0.14, 1.5),
         "Trade Show": (0.14, -0.1),
-        "Partner": (0.10, 0.7),
-        "Newsletter": (0.10, -0.4),
+        "Partner": (0.10, 0.9),
+        "Newsletter": (0.10, -0.5),
     }
 )
 INDUSTRIES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {
         "Manufacturing": (0.24, 0.0),
         "Logistics": (0.14, -0.1),
-        "Software": (0.14, 0.5),
-        "Retail": (0.13, -0.4),
-        "Healthcare": (0.11, 0.3),
+        "Software": (0.14, 0.7),
+        "Retail": (0.13, -0.5),
+        "Healthcare": (0.11, 0.4),
         "Finance": (0.09, 0.2),
         "Energy": (0.08, 0.0),
-        "Education": (0.07, -0.6),
+        "Education": (0.07, -0.8),
     }
 )
-LEAD_INTERCEPT: Final = -2.1
-BY_EMPLOYEES, IF_BUDGET, PER_EARLY_ACTIVITY, BY_WAIT = 0.35, 0.8, 0.35, -0.25
+LEAD_INTERCEPT: Final = -2.3
+BY_EMPLOYEES, IF_BUDGET, PER_EARLY_ACTIVITY, BY_WAIT = 0.45, 1.0, 0.35, -0.25
 MOST_EARLY: Final = 5
 LEAD_COEFFICIENTS: Final[Mapping[str, float]] = MappingProxyType(
     {
