@@ -9,7 +9,7 @@ import pytest
 from crmbridge.errors import BusyError, StoreError
 from crmbridge.model.columns import from_table, schema, to_table
 from crmbridge.model.records import Lead
-from crmbridge.store.lake import Appended, Lake
+from crmbridge.store.lake import Appended, Lake, content
 from crmbridge.store.ledger import SetAsideRow
 from tests.unit.lake_kit import START, Leads, day, leads
 
@@ -347,3 +347,32 @@ def test_an_empty_lake_answers(leads: Leads) -> None:
     assert lake.clean("acme") == 0
     assert lake.forget("acme", "lead", "1") == 0
     assert lake.check("acme") == []
+
+
+def test_what_is_kept_in_memory_is_given_up_for_other_objects_and_read_again(leads: Leads) -> None:
+    others = [Leads(leads.lake, "acme", name) for name in ("deal", "account", "contact")]
+    for one in (leads, *others):
+        assert one.append({"id": "1"}, seen=0) == Appended(new=1)
+    for one in (leads, *others):
+        assert one.append({"id": "1"}, {"id": "2"}, seen=1) == Appended(new=1, unchanged=1)
+
+
+def test_content_numbers_are_those_of_the_rows_in_a_slice() -> None:
+    rows = pa.table({"id": [str(n) for n in range(9)]})
+    hashes = content.digests(rows)
+    numbers = content.content_numbers(hashes).tolist()
+    assert content.content_numbers(hashes.slice(2, 3)).tolist() == numbers[2:5]
+    assert content.content_numbers(content.digests(rows.slice(2, 3))).tolist() == numbers[2:5]
+    assert content.keys(rows["id"].slice(2, 3)).tolist() == content.keys(rows["id"]).tolist()[2:5]
+
+
+def test_the_index_is_read_right_from_parts_of_any_size(leads: Leads) -> None:
+    rows = pa.table({"id": pa.array([str(n) for n in range(400_000)])})
+    for start in range(0, 400_000, 100_000):
+        part = rows.slice(start, 100_000)
+        leads.lake.append("acme", "lead", part, run=leads.run, seen_at=START)
+    assert leads.lake.compact("acme", "lead", at_least=2) == 3
+    again = leads.again()
+    assert again.lake.append("acme", "lead", rows, run=leads.run, seen_at=START) == Appended(
+        unchanged=400_000
+    )

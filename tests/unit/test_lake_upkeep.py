@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
+from crmbridge.errors import StoreError
 from crmbridge.store.lake import Appended, Lake
-from tests.unit.lake_kit import Leads, leads
+from tests.unit.lake_kit import Leads, day, leads
 
 __all__ = ["leads"]
 
@@ -111,3 +113,22 @@ def test_a_lake_whose_last_record_was_forgotten_starts_over(leads: Leads) -> Non
     assert (leads.files(), leads.lake.live_count("acme", "lead")) == ([], 0)
     assert leads.append({"id": "2"}, seen=0) == Appended(new=1)
     assert other.append({"id": "1"}, {"id": "2"}, seen=0) == Appended(new=1, unchanged=1)
+
+
+def test_parts_whose_columns_changed_their_type_are_not_merged(leads: Leads) -> None:
+    def append(number: int, values: pa.Array) -> None:
+        rows = pa.table({"id": ["1", "2"], "detail": values})
+        leads.lake.append("acme", "result/lead", rows, run=leads.run, seen_at=day(number))
+
+    for number, values in enumerate(([1, 2], [1.5, 2.5], ["a", "b"], ["c", "d"])):
+        append(number, pa.array(values))
+    result = Leads(leads.lake, "acme", "result/lead")
+    before = result.scan("id", "detail", at=9)
+    assert leads.lake.compact("acme", "result/lead", at_least=2) == 2
+    assert result.scan("id", "detail", at=9) == before == [("1", "c"), ("2", "d")]
+    assert result.scan("id", "detail", at=1) == [("1", "1.5"), ("2", "2.5")]
+    append(5, pa.array([1.5, None]))
+    with pytest.raises(
+        StoreError, match=r"detail in acme/result/lead/part-\d+\.parquet is of the type string"
+    ):
+        result.scan("id", "detail", at=3)

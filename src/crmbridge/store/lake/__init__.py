@@ -37,6 +37,9 @@ __all__ = ["Appended", "Lake"]
 SMALL: Final = 250_000
 LARGEST: Final = 1_000_000
 MANY: Final = 8
+REMEMBERED: Final = (
+    2  # objects whose latest versions stay in memory: a pull alternates between records and held
+)
 
 
 class Lake:
@@ -71,10 +74,7 @@ class Lake:
         there is unchanged. An id that comes twice has two versions, if they differ, the later row the later
         one.
         """
-        appender = self._appenders.get((connection, object))
-        if appender is None:
-            appender = self._appenders[connection, object] = Appender(self._table(connection, object))
-        return appender.append(
+        return self._appender(connection, object).append(
             table,
             run=run,
             seen_at=seen_at,
@@ -153,6 +153,13 @@ class Lake:
     def check(self, connection: str) -> list[str]:
         """What is wrong with the connection's parts, a sentence each; empty if all is as registered."""
         return upkeep.problems(self.root, self.ledger.parts(connection))
+
+    def _appender(self, connection: str, object: str) -> Appender:
+        appender = self._appenders.pop((connection, object), None)
+        self._appenders[connection, object] = appender or Appender(self._table(connection, object))
+        while len(self._appenders) > REMEMBERED:
+            del self._appenders[next(iter(self._appenders))]
+        return self._appenders[connection, object]
 
     def _table(self, connection: str, object: str) -> Table:
         return Table(self.root, self.ledger, connection, object)

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from pydantic import JsonValue
 
 from crmbridge.store.lake import content, files
+from crmbridge.store.lake.arrays import Int64s
 from crmbridge.store.lake.changes import NEVER, Changes, find_changes
 from crmbridge.store.lake.index import Index
-from crmbridge.store.lake.numbers import Int64s
 from crmbridge.store.lake.table import MOMENT, SYSTEM, Table, microseconds, moment
 from crmbridge.store.ledger import Part, PartsState, SetAsideRow
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crmbridge.store.lake.arrays import Bools, Int64s
 from crmbridge.store.lake.index import Index
-from crmbridge.store.lake.numbers import Bools, Int64s
 
 NEVER = np.iinfo(np.int64).min
 """Stands for a modification time that is not known, and for `replaces nothing`."""

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crmbridge.store.lake.numbers import Int64s
+from crmbridge.store.lake.arrays import Int64s
 
 _SLICE: Final = 1 << 16  # rows hashed at once: bounds memory, and keeps texts under Arrow's 2 GiB
 _BEFORE_VALUE: Final = pa.scalar("\x1f")  # Arrow's scalars are made once: it is dear on small pages
@@ -56,7 +56,8 @@ def keys(ids: pa.ChunkedArray | pa.Array) -> Int64s:
 
 def content_numbers(hashes: pa.FixedSizeBinaryArray) -> Int64s:
     """The first 64 bits of each hash, never 0, which stands for `no content`."""
-    numbers = np.frombuffer(hashes.buffers()[1], dtype="<i8")[::2].copy()
+    first, end = hashes.offset, hashes.offset + len(hashes)
+    numbers = np.frombuffer(hashes.buffers()[1], dtype="<i8")[2 * first : 2 * end : 2].copy()
     numbers[numbers == 0] = 1
     return numbers
 

@@ -121,7 +121,7 @@ def in_words(action: str, path: Path) -> Iterator[None]:
             remedy="Run again if another process was compacting the lake; else restore the file.",
         ) from error
     except pa.ArrowInvalid as error:
-        if action == "write":
+        if action != "read":
             raise
         raise StoreError(
             f"A part of the lake is damaged: {path}.", remedy="Restore the file from a backup."

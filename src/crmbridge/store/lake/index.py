@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from crmbridge.store.lake.numbers import Int64s, Rows
+from crmbridge.store.lake.arrays import Int64s, Rows
 
 _FIRST_SIZE: Final = 1 << 10
 

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crmbridge.errors import StoreError
 from crmbridge.model.columns import ATTRIBUTE_PREFIX
 from crmbridge.store.lake import content, files
-from crmbridge.store.lake.numbers import Bools, Int64s
+from crmbridge.store.lake.arrays import Bools, Int64s
 from crmbridge.store.lake.table import Table, microseconds
 from crmbridge.store.ledger import Part
 
@@ -105,7 +106,8 @@ def _stream(
             if part.tombstones:
                 keep &= ~batch.column("deleted").to_numpy(zero_copy_only=False)
             if keep.any():
-                yield _select(batch if keep.all() else batch.filter(pa.array(keep)), schema)
+                rows = batch if keep.all() else batch.filter(pa.array(keep))
+                yield _select(rows, schema, part.path)
 
 
 def _among(numbers: Int64s, ascending: Int64s) -> Bools:
@@ -115,11 +117,18 @@ def _among(numbers: Int64s, ascending: Int64s) -> Bools:
     return found
 
 
-def _select(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _select(rows: pa.RecordBatch, schema: pa.Schema, path: str) -> pa.RecordBatch:
     arrays = []
     for field in schema:
-        place = batch.schema.get_field_index(field.name)
-        arrays.append(
-            pa.nulls(batch.num_rows, field.type) if place < 0 else batch.column(place).cast(field.type)
-        )
+        place = rows.schema.get_field_index(field.name)
+        if place < 0:
+            arrays.append(pa.nulls(rows.num_rows, field.type))
+            continue
+        try:
+            arrays.append(rows.column(place).cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise StoreError(
+                f"{field.name} in {path} is of the type {rows.column(place).type}, elsewhere {field.type}.",
+                remedy="Run `crmbridge score` again: it replaces what an older version computed.",
+            ) from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,11 +17,10 @@ from crmbridge.store.ledger import Part
 
 
 def compact(table: Table, *, at_least: int, small: int, largest: int) -> int:
-    """Merge runs of `at_least` or more neighbouring parts of fewer than `small` rows; returns the parts
-    saved.
+    """Merge runs of `at_least` or more neighbouring parts of fewer than `small` rows each.
 
     A merged part has at most `largest` rows. Every version stays, with its seq and moments, so all reading
-    gives what it gave before.
+    gives what it gave before. Returns by how many parts there are fewer.
     """
     state = table.ledger.parts_state(table.connection, table.object)
     number, old, new = state.last_number, [], []
@@ -29,11 +28,11 @@ def compact(table: Table, *, at_least: int, small: int, largest: int) -> int:
         run = list(neighbours)
         if not is_small or len(run) < at_least:
             continue
-        for group in _groups(run, largest):
+        for group, schema in _groups(table, run, largest):
             if len(group) > 1:
                 number += 1
                 old += group
-                new.append(_merged(table, group, number))
+                new.append(_merged(table, group, schema, number))
     _exchange(table, old, new)
     return len(old) - len(new)
 
@@ -62,7 +61,7 @@ def forget(table: Table, id: str) -> int:
     return gone
 
 
-def strays(root: Any, connection: str, registered: Iterable[str]) -> Iterator[Any]:
+def strays(root: Path, connection: str, registered: Iterable[str]) -> Iterator[Path]:
     """Files of the connection that bear a part's name and are not registered."""
     known = set(registered)
     for path in files.ours(root / connection):
@@ -70,7 +69,7 @@ def strays(root: Any, connection: str, registered: Iterable[str]) -> Iterator[An
             yield path
 
 
-def problems(root: Any, parts: Sequence[Part]) -> list[str]:
+def problems(root: Path, parts: Sequence[Part]) -> list[str]:
     """A sentence for every registered part that is not there, not readable, or not as it was registered."""
     found = []
     for part in parts:
@@ -87,22 +86,32 @@ def problems(root: Any, parts: Sequence[Part]) -> list[str]:
     return found
 
 
-def _groups(run: Sequence[Part], largest: int) -> list[list[Part]]:
-    groups: list[list[Part]] = [[]]
-    rows = 0
+def _groups(table: Table, run: Sequence[Part], largest: int) -> Iterator[tuple[list[Part], pa.Schema]]:
+    """Neighbours that fit into one part together, and the columns of all of them."""
+    group: list[Part] = []
+    united = pa.schema([])
     for part in run:
-        if groups[-1] and rows + part.rows > largest:
-            groups.append([])
-            rows = 0
-        groups[-1].append(part)
-        rows += part.rows
-    return groups
+        schema = files.read_schema(table.path(part))
+        together = _unite(united, schema)
+        if group and (together is None or sum(one.rows for one in group) + part.rows > largest):
+            yield group, united
+            group, together = [], schema
+        group.append(part)
+        united = together
+    if group:
+        yield group, united
 
 
-def _merged(table: Table, group: Sequence[Part], number: int) -> Part:
-    paths = [table.path(part) for part in group]
-    schema = pa.unify_schemas([files.read_schema(path) for path in paths], promote_options="permissive")
-    batches = (batch for path in paths for batch in files.read(path))
+def _unite(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
+    """All columns of both; None where a derived table's column once had quite another type."""
+    try:
+        return pa.unify_schemas([one, other], promote_options="permissive")
+    except pa.ArrowTypeError:
+        return None
+
+
+def _merged(table: Table, group: Sequence[Part], schema: pa.Schema, number: int) -> Part:
+    batches = (batch for part in group for batch in files.read(table.path(part)))
     part = replace(group[-1], number=number, live=sum(part.live for part in group))
     return _written(table, schema, batches, part)
 
