@@ -82,8 +82,8 @@ def test_encoder_and_fit_come_within_a_hundredth_of_the_oracle_on_bank(
     precision = np.ones(matrix.design.width)
     precision[0] = 0.0
     prior = Prior(precision, matrix.means(train), 2.0, 0.1)
-    found = fit(lambda: [(matrix.block(train), outcome[train])], prior)
-    p = probability(matrix.block(test) @ found.theta)
+    found = fit(list(matrix.parts(train, outcome)), prior)
+    p = probability(matrix.logit(found.theta, test))
     assert roc_auc_score(outcome[test], p) == pytest.approx(0.7726, abs=0.01)
     assert brier_score_loss(outcome[test], p) == pytest.approx(0.0788, abs=0.002)
 
@@ -93,10 +93,10 @@ def test_the_fit_is_that_of_scikit_learn_for_the_same_prior(
 ) -> None:
     every = np.arange(len(calls))
     matrix = _matrix(_columns(calls), every, len(calls))
-    x = matrix.block(every)
+    x = np.column_stack([matrix.logit(unit) for unit in np.eye(matrix.design.width)])
     precision = np.ones(matrix.design.width)
     precision[0] = 0.0
-    found = fit(lambda: [(x, outcome)], Prior(precision))
+    found = fit(list(matrix.parts(every, outcome)), Prior(precision))
     oracle = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000, solver="newton-cholesky")
     oracle.fit(x[:, 1:], outcome)
     assert found.theta[1:] == pytest.approx(oracle.coef_[0], abs=1e-6)

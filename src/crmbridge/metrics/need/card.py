@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from crmbridge.metrics.need.arrays import Flags, Ints
+from crmbridge.metrics.need.arrays import Flags, Ints, distinct
 from crmbridge.metrics.need.evaluate import (
     Estimate,
     auc,
@@ -80,7 +80,7 @@ def outcome_counts(training: Training) -> dict[str, Any]:
         "cases": len(cases),
         "case_positives": int(cases.y.sum()),
         "left_out": dict(training.left_out),
-        "undecided": len(np.unique(cases.record[training.undecided])),
+        "undecided": distinct(cases.record[training.undecided]),
         "only_whole_horizons": training.whole_horizon,
         "from": None if moments is None else iso(int(moments.min())),
         "to": None if moments is None else iso(int(moments.max())),
@@ -164,7 +164,7 @@ def split_json(tested: Tested | None, training: Training) -> dict[str, Any]:
         "cut": None if tested.cut is None else iso(tested.cut),
         "train": tested.trained_on,
         "test": tested.records,
-        "test_positives": len(np.unique(tested.group[tested.y == 1.0])),
+        "test_positives": distinct(tested.group[tested.y == 1.0]),
     }
 
 

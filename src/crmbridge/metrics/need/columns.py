@@ -151,6 +151,8 @@ class ColumnReader:
         texts = self._untagged(encoded.dictionary)
         present = np.append(np.asarray(texts.is_valid()), False)[place]
         self._put(rows, present, np.append(_spelled_numbers(texts), np.nan)[place])
+        if self._codes is not None and self._learns and pc.count_distinct(texts).as_py() > MOST_TEXTS:
+            self._codes, self._places = None, {}
         if self._codes is not None:
             self._codes[rows] = np.append(self._coded(texts), EMPTY)[place]
             if self._learns and len(self._places) > MOST_TEXTS:

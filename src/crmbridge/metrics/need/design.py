@@ -11,21 +11,25 @@ which the organisation's own rate can be said."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from crmbridge.metrics.need.arrays import Codes, Flags, Floats, Ints
+from crmbridge.metrics.need.arrays import Codes, Floats, Ints
 from crmbridge.metrics.need.columns import EMPTY, OTHER, Column
+from crmbridge.metrics.need.rows import CodedRows, Layout
 
 Unfit = Literal["empty", "constant", "varied", "rare"]
 
+Groups = npt.NDArray[np.int16]
 AGE = "age"
 RARE = 10
 MOST_LEVELS = 50
-BLOCK = 32_768
+BLOCK = 16_384
 _FURTHEST = 1e6
 """In interquartile ranges: beyond, a number counts as this far."""
 
@@ -161,90 +165,93 @@ class Design:
 
     fields: tuple[Field, ...]
 
-    @property
-    def offsets(self) -> list[int]:
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
         """The first matrix column of each field."""
         widths = np.cumsum([1, *(field.width for field in self.fields)])
-        return [int(offset) for offset in widths[:-1]]
+        return tuple(int(offset) for offset in widths[:-1])
 
     @property
     def width(self) -> int:
         return 1 + sum(field.width for field in self.fields)
 
-    def encode(self, columns: Mapping[str, Column], rows: int, undecided: Flags | None = None) -> Matrix:
+    @cached_property
+    def layout(self) -> Layout:
+        """Dense are the 1 and every z; a number's only level is `missing`."""
+        numbers = [
+            (field.kind == "number", offset) for field, offset in zip(self.fields, self.offsets, strict=True)
+        ]
+        return Layout(
+            self.width,
+            (0, *(offset for is_number, offset in numbers if is_number)),
+            tuple(offset + is_number for is_number, offset in numbers),
+            tuple(field.width - (field.kind == "number") for field in self.fields),
+        )
+
+    def encode(self, columns: Mapping[str, Column], rows: int) -> Matrix:
         """The matrix of these inputs; a field that is not among them is missing everywhere."""
         nothing = np.zeros(rows, np.bool_)
-        return Matrix(
-            self,
-            [encode(field, columns.get(field.name, Column(field.name, nothing))) for field in self.fields],
-            rows,
-            nothing if undecided is None else undecided,
-        )
+        layout = self.layout
+        groups = []
+        index = np.empty((rows, len(self.fields)), np.int32)
+        values = np.ones((rows, len(layout.dense)))
+        dense = 1
+        for place, (field, offset) in enumerate(zip(self.fields, layout.offsets, strict=True)):
+            encoded = encode(field, columns.get(field.name, Column(field.name, nothing)))
+            groups.append(encoded.group.astype(np.int16))
+            if encoded.z is None:
+                index[:, place] = offset + encoded.group
+            else:
+                index[:, place] = np.where(encoded.group == field.groups - 1, offset, self.width)
+                values[:, dense] = encoded.z
+                dense += 1
+        return Matrix(self, groups, index, values)
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The design matrix, kept as codes and filled block by block.
-
-    `undecided` cases have their age, and are average in everything else.
-    """
+    """The design matrix in coded form (see `rows.CodedRows`), and each field's group per case."""
 
     design: Design
-    encoded: Sequence[Encoded]
-    rows: int
-    undecided: Flags
+    groups: Sequence[Groups]
+    index: Codes
+    values: Floats
 
-    def block(self, rows: Ints | slice) -> Floats:
-        """The dense rows asked for: (rows, design.width) float64."""
-        size = len(range(*rows.indices(self.rows))) if isinstance(rows, slice) else len(rows)
-        x = np.zeros((size, self.design.width))
-        x[:, 0] = 1.0
-        every = np.arange(size)
-        for field, offset, encoded in zip(self.design.fields, self.design.offsets, self.encoded, strict=True):
-            group = encoded.group[rows]
-            if encoded.z is None:
-                x[every, offset + group] = 1.0
-            else:
-                missing = group == field.groups - 1
-                x[:, offset] = encoded.z[rows]
-                x[:, offset + 1] = missing
-        return x
+    def __len__(self) -> int:
+        return len(self.values)
 
-    def blocks(
-        self, rows: Ints | None = None, centre: Floats | None = None
-    ) -> Iterator[tuple[Ints | slice, Floats]]:
-        """The rows (all of them where None), some at a time, in order, with their dense form.
-
-        With a `centre` (the means of the columns) undecided cases are put there in all but their age.
-        """
-        kept = self._kept()
-        total = self.rows if rows is None else len(rows)
+    def parts(self, chosen: Ints | None = None, y: Floats | None = None) -> Iterator[CodedRows]:
+        """The rows (all of them where None), some at a time, in order, with their outcomes (0 where None)."""
+        total = len(self) if chosen is None else len(chosen)
         for start in range(0, total, BLOCK):
-            chosen = slice(start, min(start + BLOCK, total)) if rows is None else rows[start : start + BLOCK]
-            x = self.block(chosen)
-            if centre is not None and self.undecided[chosen].any():
-                x[self.undecided[chosen]] = np.where(kept, x[self.undecided[chosen]], centre)
-            yield chosen, x
+            part = slice(start, start + BLOCK)
+            rows = part if chosen is None else chosen[part]
+            values = self.values[rows]
+            outcome = np.zeros(len(values)) if y is None else y[rows]
+            yield CodedRows(self.design.layout, self.index[rows], values, outcome)
 
-    def _kept(self) -> Flags:
-        """The matrix columns that hold for undecided cases, too."""
-        kept = np.zeros(self.design.width, np.bool_)
-        kept[0] = True
-        for field, offset in zip(self.design.fields, self.design.offsets, strict=True):
-            kept[offset : offset + field.width] = field.name == AGE
-        return kept
+    def logit(self, theta: Floats, chosen: Ints | None = None) -> Floats:
+        """The log-odds of the rows."""
+        return np.concatenate([np.zeros(0), *(part.logit(theta) for part in self.parts(chosen))])
 
-    def means(self, every: Ints) -> Floats:
-        """The mean of every matrix column over the rows: of the decided ones, except the age."""
-        means = np.zeros(self.design.width)
-        means[0] = 1.0
-        decided = every[~self.undecided[every]]
-        for field, offset, encoded in zip(self.design.fields, self.design.offsets, self.encoded, strict=True):
-            rows = every if field.name == AGE else decided
-            counts = np.bincount(encoded.group[rows], minlength=field.groups) / max(len(rows), 1)
-            if encoded.z is None:
-                means[offset : offset + field.width] = counts
-            else:
-                means[offset] = float(np.sum(encoded.z[rows])) / max(len(rows), 1)
-                means[offset + 1] = counts[-1]
-        return means
+    def means(self, chosen: Ints) -> Floats:
+        """The mean of every matrix column over the rows."""
+        total = np.zeros(self.design.width)
+        for part in self.parts(chosen):
+            total += part.project(np.ones(len(part.y)))
+        return total / max(len(chosen), 1)
+
+    def narrowed(self, names: Collection[str]) -> Matrix:
+        """The matrix of these fields alone."""
+        kept = [place for place, field in enumerate(self.design.fields) if field.name in names]
+        design = Design(tuple(self.design.fields[place] for place in kept))
+        dense = [0, *(self.design.layout.dense.index(at) for at in self._dense_of(kept))]
+        index = np.empty((len(self), len(kept)), np.int32)
+        for place, old in enumerate(kept):
+            shift = design.layout.offsets[place] - self.design.layout.offsets[old]
+            column = self.index[:, old]
+            index[:, place] = np.where(column == self.design.width, design.width, column + shift)
+        return Matrix(design, [self.groups[place] for place in kept], index, self.values[:, dense])
+
+    def _dense_of(self, kept: Sequence[int]) -> list[int]:
+        return [self.design.offsets[place] for place in kept if self.design.fields[place].kind == "number"]

@@ -53,8 +53,8 @@ def auc(score: Floats, y: Floats, group: Ints, stratum: Ints | None = None) -> E
     """
     value, pairs = 0.0, 0.0
     parts: list[tuple[Ints, float, Floats]] = []
-    strata = np.zeros(len(y), np.int64) if stratum is None else stratum
-    for one in np.unique(strata):
+    strata = np.zeros(len(y), np.int64) if stratum is None else stratum - stratum.min(initial=0)
+    for one in np.flatnonzero(np.bincount(strata)):
         rows = np.flatnonzero(strata == one)
         truth = y[rows] == 1.0
         positives, negatives = int(truth.sum()), int((~truth).sum())

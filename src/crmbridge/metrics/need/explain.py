@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from crmbridge.metrics.need.arrays import Codes, Floats, Ints
-from crmbridge.metrics.need.design import Encoded, Field, Matrix
+from crmbridge.metrics.need.arrays import Floats, Ints
+from crmbridge.metrics.need.design import Field, Groups, Matrix
 from crmbridge.model.records import ObjectName
 
 STRONGEST: Final = 3
@@ -42,34 +42,40 @@ class GroupRates:
         return cls(tuple(found["n"]), tuple(found["share"]), float(found["of_all"]))
 
 
-def group_rates(field: Field, encoded: Encoded, record: Ints, y: Floats, rows: Ints) -> GroupRates:
-    """The rates over these cases."""
-    group = encoded.group[rows].astype(np.int64)
-    hits = np.bincount(group, y[rows], minlength=field.groups)
-    cases = np.bincount(group, minlength=field.groups)
-    seen = np.unique(record[rows] * field.groups + group)
-    records = np.bincount(seen % field.groups, minlength=field.groups)
+def group_rates(field: Field, group: Groups, record: Ints, y: Floats, rows: Ints) -> GroupRates:
+    """The rates over these cases, which are ordered by record."""
+    seen, owner, truth = group[rows].astype(np.int64), record[rows], y[rows]
+    hits = np.bincount(seen, truth, minlength=field.groups)
+    cases = np.bincount(seen, minlength=field.groups)
+    again = np.zeros(len(rows), np.bool_)
+    for back in range(1, _most_cases(owner)):
+        again[back:] |= (owner[back:] == owner[:-back]) & (seen[back:] == seen[:-back])
+    records = np.bincount(seen[~again], minlength=field.groups)
     share = hits / np.maximum(cases, 1)
     return GroupRates(
         tuple(int(n) for n in records),
         tuple(float(value) for value in share),
-        float(np.mean(y[rows])) if len(rows) else 0.0,
+        float(np.mean(truth)) if len(rows) else 0.0,
     )
 
 
-def contributions(matrix: Matrix, theta: Floats, means: Floats) -> list[Floats]:
+def _most_cases(record: Ints) -> int:
+    """The largest number of cases of one record, in cases ordered by record."""
+    starts = np.flatnonzero(np.concatenate([[True], record[1:] != record[:-1]])) if len(record) else record
+    return int(np.diff(np.append(starts, len(record))).max(initial=0))
+
+
+def contributions(matrix: Matrix, theta: Floats, centre: Floats) -> list[Floats]:
     """Per field, every case's contribution to the log-odds."""
-    found = []
-    for field, offset, encoded in zip(
-        matrix.design.fields, matrix.design.offsets, matrix.encoded, strict=True
-    ):
+    found, dense = [], 1
+    for field, offset, group in zip(matrix.design.fields, matrix.design.offsets, matrix.groups, strict=True):
         b = theta[offset : offset + field.width]
-        mean = float(b @ means[offset : offset + field.width])
-        if encoded.z is None:
-            found.append((b - mean)[encoded.group])
+        mean = float(b @ centre[offset : offset + field.width])
+        if field.kind == "number":
+            found.append(b[0] * matrix.values[:, dense] + b[1] * (group == field.groups - 1) - mean)
+            dense += 1
         else:
-            missing = encoded.group == field.groups - 1
-            found.append(b[0] * encoded.z + b[1] * missing - mean)
+            found.append((b - mean)[group])
     return found
 
 
@@ -124,7 +130,7 @@ def _short(level: str) -> str:
 
 
 def reasons(
-    given: Sequence[Floats], groups: Sequence[Codes], said: Sequence[Phrases], rows: int
+    given: Sequence[Floats], groups: Sequence[Groups], said: Sequence[Phrases], rows: int
 ) -> tuple[pa.Array, pa.Array]:
     """The strongest three up and down of every record, in words, strongest first; null where there is
     none.

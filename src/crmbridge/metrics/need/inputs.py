@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from crmbridge.metrics.arrays import pieces
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY
-from crmbridge.metrics.need.arrays import Codes, Flags, Ints, rows_of
+from crmbridge.metrics.need.arrays import Codes, Flags, Ints
 from crmbridge.metrics.need.columns import EMPTY, Column
 from crmbridge.metrics.need.design import AGE
+from crmbridge.metrics.need.ids import Lookup
 from crmbridge.metrics.need.outcomes import Outcomes
 from crmbridge.metrics.need.snapshots import Cases, Mode, read_orders
 from crmbridge.metrics.need.state import read_as_of, read_now
@@ -121,9 +122,9 @@ class Reader:
         columns, contacts = self._with_events(columns, cases, created)
         return Inputs(columns, state.assumed, account_assumed, contacts)
 
-    def now(self, cases: Cases, known: Mapping[str, Sequence[str]] | None = None) -> Inputs:
-        """The inputs of records as they stand; every case is at the frame's moment."""
-        columns = self._fields_now(cases, known)
+    def now(self, cases: Cases, known: Mapping[str, Sequence[str]]) -> Inputs:
+        """The inputs of records as they stand, at the frame's moment. `known`: a model's levels by column."""
+        columns = self.fields(cases, known)
         nothing = np.zeros(len(cases), np.bool_)
         if not self._in_time:
             return Inputs(columns, nothing, nothing, None)
@@ -135,12 +136,13 @@ class Reader:
         return read_contacts(self._frame, cases, LINKS[self._object], self._window_days)
 
     def _as_it_stands(self, cases: Cases) -> Inputs:
-        found = self._fields_now(cases, None)
+        found = self.fields(cases)
         columns = {name: found[name].take(cases.record) for name in found if name not in _KNOWN_ONLY}
         every = np.ones(len(cases), np.bool_)
         return Inputs(columns, every, every, None)
 
-    def _fields_now(self, cases: Cases, known: Mapping[str, Sequence[str]] | None) -> dict[str, Column]:
+    def fields(self, cases: Cases, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, Column]:
+        """The fields of records and their accounts as they stand, one row per id."""
         names = field_names(self._frame, self._object)
         extra = list(_KNOWN_ONLY) if self._object == "deal" else []
         columns = read_now(self._frame, self._object, cases.ids, [*names, *extra], known)
@@ -160,14 +162,14 @@ class Reader:
 
     def _accounts_of(self, deals: pa.Array) -> tuple[pa.Array, Ints]:
         """The accounts' ids, ordered, and each deal's row among them, -1 for none."""
-        links = np.full(len(deals), None, dtype=object)
+        links, lookup = np.full(len(deals), None, dtype=object), Lookup(deals)
         for slab in pieces(self._frame, "deal", ["id", "account_id"]):
-            row = rows_of(slab["id"], deals)
+            row = lookup.rows(slab["id"])
             links[row[row >= 0]] = slab["account_id"].to_numpy(zero_copy_only=False)[row >= 0]
         linked = pa.array(links, pa.string())
         ids = pc.unique(linked.drop_null())
         ids = ids.take(pc.sort_indices(ids))
-        return ids, rows_of(linked, ids)
+        return ids, Lookup(ids).rows(linked)
 
     def _with_events(
         self, columns: dict[str, Column], cases: Cases, created: Ints

@@ -12,7 +12,7 @@ import numpy as np
 from crmbridge.metrics.need.arrays import Flags, Floats
 from crmbridge.metrics.need.columns import Column
 from crmbridge.metrics.need.design import Field, encode
-from crmbridge.metrics.need.evaluate import auc
+from crmbridge.metrics.need.evaluate import Z90
 from crmbridge.metrics.need.snapshots import Cases
 
 FEWEST = 20
@@ -57,14 +57,16 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
     positives = int(truth.sum())
     if min(positives, len(truth) - positives) < FEWEST:
         return None
-    group = encode(field, past).group
-    area = auc(_rates(group[doubtful], truth, field.groups), y[doubtful], np.arange(len(doubtful)))
-    if area is None or area.low <= TOO_GOOD:
+    group = encode(field, past).group[doubtful]
+    cases = np.bincount(group, minlength=field.groups).astype(np.float64)
+    hits = np.bincount(group, truth.astype(np.float64), minlength=field.groups)
+    area, error = separation(hits, cases - hits)
+    if area - Z90 * error <= TOO_GOOD:
         return None
     if not compared:
-        return Suspect("too_good", {"auc": area.value}) if area.low > TOO_GOOD_ALONE else None
-    shift = stability(group[doubtful], encode(field, current).group, field.groups)
-    return Suspect("too_good", {"auc": area.value, "psi": shift}) if shift > SHIFT else None
+        return Suspect("too_good", {"auc": area}) if area - Z90 * error > TOO_GOOD_ALONE else None
+    shift = stability(group, encode(field, current).group, field.groups)
+    return Suspect("too_good", {"auc": area, "psi": shift}) if shift > SHIFT else None
 
 
 def _filled_for_one_outcome(filled: Flags, truth: Flags) -> Suspect | None:
@@ -78,13 +80,20 @@ def _filled_for_one_outcome(filled: Flags, truth: Flags) -> Suspect | None:
     return None
 
 
-def _rates(group: np.ndarray, truth: Flags, groups: int) -> Floats:
-    """The positive share of each case's group, drawn towards the share of all where a group is small."""
-    n = np.bincount(group, minlength=groups)
-    hits = np.bincount(group, truth.astype(np.float64), minlength=groups)
-    rates = (hits + _PRIOR * truth.mean()) / (n + _PRIOR)
-    found: Floats = rates[group]
-    return found
+def separation(positives: Floats, negatives: Floats) -> tuple[float, float]:
+    """How well groups tell positives from negatives: the AUC, and its standard error (DeLong), when cases are
+    ranked by their group's share of positives, drawn towards the share of all where the group is small.
+
+    `positives` and `negatives` count the cases of each group; there must be some of both.
+    """
+    total, base = positives + negatives, positives.sum() / (positives.sum() + negatives.sum())
+    order = np.argsort((positives + _PRIOR * base) / (total + _PRIOR), kind="stable")
+    up, down = positives[order], negatives[order]
+    below = (np.cumsum(down) - down / 2.0) / down.sum()
+    above = 1.0 - (np.cumsum(up) - up / 2.0) / up.sum()
+    area = float(up @ below / up.sum())
+    spread = up @ (below - area) ** 2 / up.sum() ** 2 + down @ (above - area) ** 2 / down.sum() ** 2
+    return area, float(np.sqrt(spread))
 
 
 def stability(before: np.ndarray, after: np.ndarray, groups: int) -> float:

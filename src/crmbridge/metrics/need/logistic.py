@@ -1,4 +1,4 @@
-"""P(x) = 1 / (1 + exp(-(a + b.x))): penalised maximum likelihood by Newton steps over blocks of rows.
+"""P(x) = 1 / (1 + exp(-(a + b.x))): penalised maximum likelihood over parts of rows.
 
 The penalised log-likelihood is
 
@@ -12,20 +12,24 @@ sums (float64, in the blocks' order) merge by addition, so it streams and can be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.linalg.blas import dsyrk
+from scipy.linalg import cho_solve, cholesky
 
 from crmbridge.metrics.need.arrays import Floats
+from crmbridge.metrics.need.rows import DenseRows, Parts, Rows
 
-Blocks = Callable[[], Iterable[tuple[Floats, Floats]]]
-"""Yields, anew on every call, pairs of x (rows, columns; the first column is 1) and y (rows; 0 or 1)."""
-
-_STEPS = 60
+_STEPS = 200
 _HALVINGS = 30
+EXACT: Final = 1e-16
+"""Newton decrement (twice the log-likelihood still to gain) at which a climb ends: 1e-8 standard errors."""
+ROUGH: Final = 1e-8
+"""1e-4 standard errors: enough to test predictions with."""
+_SLOW = 0.25
+"""A curvature is used again as long as each step leaves less than this share of the decrement."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,19 @@ class Prior:
 
 @dataclass(frozen=True)
 class Fit:
-    """The maximum and the curvature there. `factor` (columns, columns) is the lower Cholesky factor L of the
-    negative Hessian, L L' = H, so that Cov(theta) = H^-1. `converged` is False where there is no finite
-    maximum (an unpenalised fit of separable outcomes)."""
+    """The maximum and the curvature there.
+
+    `factor` (columns, columns) is the lower Cholesky factor L of the negative Hessian, L L' = H, so that
+    Cov(theta) = H^-1. `converged` is False where there is no finite maximum (an unpenalised fit of separable
+    outcomes). `outcomes` is what the rows counted for.
+    """
 
     theta: Floats
     factor: Floats
     log_likelihood: float
     converged: bool
     steps: int
+    outcomes: float
 
 
 def probability(logit: Floats) -> Floats:
@@ -64,74 +72,75 @@ def log_loss(logit: Floats, y: Floats) -> Floats:
     return np.maximum(logit, 0.0) - logit * y + np.log1p(np.exp(-np.abs(logit)))
 
 
-@dataclass
-class _Sums:
-    """What one pass adds up; two of them merge by addition."""
-
-    value: float
-    gradient: Floats
-    curvature: Floats
-
-    def add(self, x: Floats, y: Floats, theta: Floats, weight: float) -> float:
-        """Add a block; return its log-likelihood."""
-        logit = x @ theta
-        p = probability(logit)
-        gained = -float(log_loss(logit, y).sum())
-        self.value += weight * gained
-        self.gradient += weight * (x.T @ (y - p))
-        half = x * np.sqrt(weight * p * (1.0 - p))[:, None]
-        # The transpose of a row-ordered block is column-ordered without a copy: what BLAS wants.
-        self.curvature = dsyrk(1.0, half.T, beta=1.0, c=self.curvature, lower=1, overwrite_c=1)
-        return gained
-
-
-def _pass(blocks: Blocks, theta: Floats, prior: Prior, weight: float) -> tuple[_Sums, float]:
-    size = len(theta)
-    sums = _Sums(0.0, np.zeros(size), np.zeros((size, size), order="F"))
-    log_likelihood = 0.0
-    for x, y in blocks():
-        log_likelihood += sums.add(x, y, theta, weight)
-    if prior.pseudo_x is not None and prior.pseudo_n > 0:
-        # y = rate is a fractional outcome: value, gradient and curvature hold for it as they stand.
-        sums.add(prior.pseudo_x[None, :], np.array([prior.pseudo_rate]), theta, prior.pseudo_n)
-    sums.value -= 0.5 * float(prior.precision @ theta**2)
-    sums.gradient -= prior.precision * theta
-    sums.curvature[np.diag_indices(size)] += prior.precision
-    return sums, log_likelihood
-
-
-def fit(blocks: Blocks, prior: Prior, *, start: Floats | None = None, weight: float = 1.0) -> Fit:
-    """Climb to the maximum. `start` (columns,) speeds it up and does not change where it ends.
+def fit(
+    parts: Parts, prior: Prior, *, start: Fit | None = None, weight: float = 1.0, until: float = EXACT
+) -> Fit:
+    """Climb to the maximum. `start`, a fit of similar rows, speeds it up and does not change where it ends.
 
     `weight` multiplies the log-likelihood: below 1 where rows are not independent outcomes.
     """
-    theta = np.zeros(len(prior.precision)) if start is None else start.copy()
-    sums, log_likelihood = _pass(blocks, theta, prior, weight)
-    converged, steps = False, 0
-    factor = _factor(sums.curvature)
-    for steps in range(1, _STEPS + 1):  # noqa: B007 - told to the caller
-        step = cho_solve((factor, True), sums.gradient)
-        decrement = float(sums.gradient @ step)
-        # The decrement is twice what is still to gain; the step is then correct to half of these digits.
-        if decrement <= 1e-20 * max(1.0, abs(sums.value)):
+    theta = np.zeros(len(prior.precision)) if start is None else start.theta
+    outcomes = weight * sum(len(rows.y) for rows in parts)
+    factor = None
+    if start is not None and start.outcomes > 0.0 and outcomes > 0.0:
+        factor = start.factor * np.sqrt(outcomes / start.outcomes)
+    value, log_likelihood, slope = _slope(parts, prior, theta, weight)
+    before, converged, steps = np.inf, False, 0
+    while steps < _STEPS and not converged:
+        fresh = factor is None
+        if factor is None:
+            factor = _factor(_curvature(parts, prior, theta, weight))
+        step = cho_solve((factor, True), slope)
+        decrement = float(slope @ step)
+        if decrement <= until:
             converged = True
-            break
-        size = 1.0
-        for _ in range(_HALVINGS):
-            tried, tried_likelihood = _pass(blocks, theta + size * step, prior, weight)
-            if tried.value >= sums.value - 1e-13 * abs(sums.value):
-                break
-            size /= 2.0
+        elif not fresh and decrement > _SLOW * before:
+            factor = None
         else:
-            converged = decrement < 1e-6
-            break
-        theta = theta + size * step
-        sums, log_likelihood = tried, tried_likelihood
-        factor = _factor(sums.curvature)
-        if size == 1.0 and float(np.max(np.abs(step))) <= 1e-10 * (1.0 + float(np.max(np.abs(theta)))):
-            converged = True
-            break
-    return Fit(theta, factor, log_likelihood, converged, steps)
+            before, steps = decrement, steps + 1
+            size = 1.0
+            for _ in range(_HALVINGS):
+                tried = _slope(parts, prior, theta + size * step, weight)
+                if tried[0] >= value - 1e-12 * abs(value):
+                    break
+                size /= 2.0
+            else:
+                break
+            theta = theta + size * step
+            value, log_likelihood, slope = tried
+    factor = _factor(_curvature(parts, prior, theta, weight))
+    return Fit(theta, factor, log_likelihood, converged, steps, outcomes)
+
+
+def _all(parts: Parts, prior: Prior, weight: float) -> Iterator[tuple[Rows, float, bool]]:
+    """The parts with their weights, the prior's fractional outcome among them (marked as no data)."""
+    for rows in parts:
+        yield rows, weight, True
+    if prior.pseudo_x is not None and prior.pseudo_n > 0:
+        yield DenseRows(prior.pseudo_x[None, :], np.array([prior.pseudo_rate])), prior.pseudo_n, False
+
+
+def _slope(parts: Parts, prior: Prior, theta: Floats, weight: float) -> tuple[float, float, Floats]:
+    """The penalised log-likelihood, the plain one, and the gradient of the former."""
+    value = -0.5 * float(prior.precision @ theta**2)
+    gradient = -prior.precision * theta
+    plain = 0.0
+    for rows, counts, is_data in _all(parts, prior, weight):
+        logit = rows.logit(theta)
+        gained = -float(log_loss(logit, rows.y).sum())
+        value += counts * gained
+        plain += gained if is_data else 0.0
+        gradient += counts * rows.project(rows.y - probability(logit))
+    return value, plain, gradient
+
+
+def _curvature(parts: Parts, prior: Prior, theta: Floats, weight: float) -> Floats:
+    """The negative Hessian."""
+    total = np.diag(prior.precision)
+    for rows, counts, _ in _all(parts, prior, weight):
+        p = probability(rows.logit(theta))
+        total += rows.gram(counts * p * (1.0 - p))
+    return total
 
 
 def _factor(curvature: Floats) -> Floats:
@@ -149,11 +158,10 @@ def _factor(curvature: Floats) -> Floats:
             return factor
 
 
-def spread(x: Floats, factor: Floats) -> Floats:
-    """The posterior standard deviation of a + b.x per row: the norm of L^-1 x."""
-    solved = solve_triangular(factor, x.T, lower=True, check_finite=False)
-    deviation: Floats = np.sqrt(np.einsum("ij,ij->j", solved, solved))
-    return deviation
+def covariance(factor: Floats) -> Floats:
+    """The posterior covariance of the coefficients: the inverse of L L'."""
+    found: Floats = cho_solve((factor, True), np.eye(len(factor)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,7 @@ def fit_one_variable(x: Floats, y: Floats) -> OneVariable:
     class only, or x separates the outcomes)."""
     scale = float(np.std(x)) or 1.0
     design = np.column_stack([np.ones(len(x)), (x - np.mean(x)) / scale])
-    found = fit(lambda: [(design, y.astype(np.float64))], Prior(np.zeros(2)))
+    found = fit([DenseRows(design, y.astype(np.float64))], Prior(np.zeros(2)))
     if not found.converged or not 0.0 < float(np.mean(y)) < 1.0 or float(np.max(np.abs(found.theta))) > 30.0:
         raise ValueError("these outcomes have no finite maximum-likelihood P(x)")
     b = float(found.theta[1]) / scale

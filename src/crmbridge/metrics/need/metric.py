@@ -26,7 +26,7 @@ from crmbridge.metrics.need.design import AGE, Design, Field, Matrix
 from crmbridge.metrics.need.evaluate import Z90
 from crmbridge.metrics.need.explain import GroupRates, contributions, group_rates, phrases, reasons
 from crmbridge.metrics.need.inputs import Inputs, Reader, is_of_record
-from crmbridge.metrics.need.logistic import probability, spread
+from crmbridge.metrics.need.logistic import covariance, probability
 from crmbridge.metrics.need.outcomes import read_outcomes
 from crmbridge.metrics.need.snapshots import (
     Cases,
@@ -98,13 +98,9 @@ class NeedMetric(Metric):
         """Learn from the frame. With too little to learn from, the model is the base rate or abstains."""
         training, current, created = self._cases(object_name, frame)
         reader = Reader(frame, object_name, self.settings.window_days, training.mode)
-        past, now = reader.past(training.cases, created), reader.now(current)
-        design, inventory = choose_inputs(
-            object_name, self.settings, self._text, training.cases, past, now.columns
-        )
-        learner = Learner(
-            object_name, training, design.encode(past.columns, len(training.cases), training.undecided)
-        )
+        past, now = reader.past(training.cases, created), reader.fields(current)
+        design, inventory = choose_inputs(object_name, self.settings, self._text, training.cases, past, now)
+        learner = Learner(object_name, training, design.encode(past.columns, len(training.cases)))
         tested = learner.test(self.settings.seed)
         counts = outcome_counts(training)
         level, provisional = learner.level(tested, counts["used_positives"], counts["used_negatives"])
@@ -167,19 +163,20 @@ class NeedMetric(Metric):
 
     def _parameters(self, learner: Learner, matrix: Matrix) -> dict[str, Any]:
         """The final fit on all cases, as JSON."""
-        found, means = learner.fit(matrix, None)
-        cases = learner.training.cases
+        found, centre = learner.fit(matrix, None)
+        cases, undecided = learner.training.cases, learner.training.undecided
         first = first_cases(learner.training)
-        decided = np.flatnonzero(~matrix.undecided)
         rates = []
-        for field, encoded in zip(matrix.design.fields, matrix.encoded, strict=True):
-            rows = first[~matrix.undecided[first]] if is_of_record(field.name) else decided
-            rows = np.arange(len(cases)) if field.name == AGE else rows
-            rates.append(group_rates(field, encoded, cases.record, cases.y, rows).as_json())
+        for field, group in zip(matrix.design.fields, matrix.groups, strict=True):
+            if field.name == AGE:
+                rows = np.arange(len(cases))
+            else:
+                rows = first[~undecided[first]] if is_of_record(field.name) else np.flatnonzero(~undecided)
+            rates.append(group_rates(field, group, cases.record, cases.y, rows).as_json())
         return {
             "fields": [field.as_json() for field in matrix.design.fields],
             "theta": _rounded(found.theta),
-            "means": _rounded(means),
+            "centre": _rounded(centre),
             "factor": _rounded(found.factor[np.tril_indices(len(found.factor))]),
             "rates": rates,
         }
@@ -228,10 +225,9 @@ class NeedMetric(Metric):
         details: dict[str, pa.Array],
     ) -> None:
         matrix = fitted.design.encode(inputs.columns, len(current))
-        logit, error = np.empty(len(current)), np.empty(len(current))
-        for rows, x in matrix.blocks():
-            logit[rows] = x @ fitted.theta
-            error[rows] = spread(x, fitted.factor)
+        logit = matrix.logit(fitted.theta)
+        spread = covariance(fitted.factor)
+        error = np.sqrt(np.concatenate([np.zeros(0), *(part.quadratic(spread) for part in matrix.parts())]))
         score = _percent(logit)
         columns["score"] = pa.array(score)
         columns["score_low"] = pa.array(_percent(logit - Z90 * error))
@@ -240,7 +236,7 @@ class NeedMetric(Metric):
         columns["score_trend"] = pa.array(["new"], pa.string()).take(
             pa.array(np.zeros(len(current), np.int64))
         )
-        given = contributions(matrix, fitted.theta, fitted.means)
+        given = contributions(matrix, fitted.theta, fitted.centre)
         names = _rep_names(frame)
         said = [
             phrases(
@@ -253,9 +249,9 @@ class NeedMetric(Metric):
             )
             for field, rates in zip(fitted.design.fields, fitted.rates, strict=True)
         ]
-        up, down = reasons(given, [encoded.group for encoded in matrix.encoded], said, len(current))
+        up, down = reasons(given, matrix.groups, said, len(current))
         columns["reasons_up"], columns["reasons_down"] = up, down
-        details["base_logit"] = pa.array(np.full(len(current), float(fitted.theta @ fitted.means)))
+        details["base_logit"] = pa.array(np.full(len(current), float(fitted.theta @ fitted.centre)))
         details["logit"] = pa.array(logit)
         for field, contribution in zip(fitted.design.fields, given, strict=True):
             details[f"contribution.{field.name}"] = pa.array(contribution)
@@ -272,7 +268,7 @@ class _Fitted:
         self.design = Design(tuple(Field.from_json(field) for field in found.get("fields", ())))
         self.rates = [GroupRates.from_json(rates) for rates in found.get("rates", ())]
         self.theta = np.array(found.get("theta", ()), np.float64)
-        self.means = np.array(found.get("means", ()), np.float64)
+        self.centre = np.array(found.get("centre", ()), np.float64)
         self.factor = np.zeros((len(self.theta), len(self.theta)))
         self.factor[np.tril_indices(len(self.theta))] = found.get("factor", ())
 

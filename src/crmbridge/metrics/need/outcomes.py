@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from crmbridge.metrics.arrays import moments, pieces
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import micros
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Ints, rows_of, version_pieces
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Ints, version_pieces
+from crmbridge.metrics.need.ids import Lookup
 from crmbridge.model.records import ObjectName
 
 _COLUMNS: dict[ObjectName, tuple[str, ...]] = {
@@ -86,10 +87,10 @@ def _not_after_the_closing_stage(
     mask = pa.array(closed)
     ending = pc.unique(stage.filter(mask).drop_null())
     ending = ending.filter(pc.invert(pc.is_in(ending, value_set=pc.unique(stage.filter(pc.invert(mask))))))
-    end = end.copy()
+    end, lookup = end.copy(), Lookup(ids)
     for slab in pieces(frame, "stage_change", ["deal_id", "to_stage", "at"]):
         slab = slab.filter(pc.is_in(slab["to_stage"], value_set=ending))
-        row = rows_of(slab["deal_id"], ids)
+        row = lookup.rows(slab["deal_id"])
         at = moments(slab["at"])
         known = (row >= 0) & closed[row] & (at != UNKNOWN)
         known &= end[row] != UNKNOWN
@@ -102,8 +103,9 @@ def _first_seen_closed(frame: Frame, object_name: ObjectName, ids: pa.Array) -> 
     first = np.full(len(ids), NEVER)
     first_closed = np.full(len(ids), NEVER)
     columns = ["id", "valid_from", *_COLUMNS[object_name]]
+    lookup = Lookup(ids)
     for slab in version_pieces(frame, object_name, columns):
-        row = rows_of(slab["id"], ids)
+        row = lookup.rows(slab["id"])
         since = moments(slab["valid_from"])
         closed, _, _ = _closing(object_name, slab, micros(frame.moment))
         known = (row >= 0) & (since != UNKNOWN)

@@ -11,6 +11,7 @@ outcome away.)"""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,8 @@ import pyarrow as pa
 from crmbridge.metrics.arrays import moments, pieces
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY, micros
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Floats, Ints, rows_of, uniform
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Floats, Ints, distinct
+from crmbridge.metrics.need.ids import Lookup, uniform
 from crmbridge.metrics.need.outcomes import Outcomes
 
 ENOUGH = 100
@@ -47,6 +49,11 @@ class Cases:
     def __len__(self) -> int:
         return len(self.record)
 
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Finds the rows in `ids`."""
+        return Lookup(self.ids)
+
 
 Mode = Literal["moments", "as_it_stands"]
 
@@ -67,7 +74,7 @@ class Training:
     left_out: dict[str, int]
     whole_horizon: bool
 
-    @property
+    @cached_property
     def undecided(self) -> Flags:
         """Cases of records that stayed open beyond the horizon although here those that come to nothing are
         closed (at least ENOUGH, and no fewer than are left open): nobody has decided them. They teach how
@@ -75,8 +82,8 @@ class Training:
         not need.
         """
         cases = self.cases
-        lost = len(np.unique(cases.record[cases.closed & (cases.y == 0.0)]))
-        left = len(np.unique(cases.record[~cases.closed]))
+        lost = distinct(cases.record[cases.closed & (cases.y == 0.0)])
+        left = distinct(cases.record[~cases.closed])
         if self.mode != "moments" or lost < max(ENOUGH, left):
             return np.zeros(len(cases), np.bool_)
         return ~cases.closed
@@ -84,7 +91,7 @@ class Training:
     @property
     def records(self) -> int:
         """Records with at least one case."""
-        return len(np.unique(self.cases.record))
+        return distinct(self.cases.record)
 
 
 def training_cases(outcomes: Outcomes, frame: Frame, horizon_days: int, seed: int) -> Training:
@@ -200,8 +207,9 @@ def read_orders(frame: Frame, ids: pa.Array) -> tuple[Ints, Ints, Floats]:
     """
     now = micros(frame.moment)
     rows, at, amounts = [], [], []
+    lookup = Lookup(ids)
     for slab in pieces(frame, "order", ["account_id", "ordered_at", "amount"]):
-        row = rows_of(slab["account_id"], ids)
+        row = lookup.rows(slab["account_id"])
         moment = moments(slab["ordered_at"])
         amount = np.asarray(slab["amount"].cast(pa.float64()).fill_null(0.0))
         keep = (row >= 0) & (moment != UNKNOWN) & (moment <= now)

@@ -11,8 +11,9 @@ import pyarrow as pa
 from crmbridge.metrics.arrays import moments, pieces
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Ints, rows_of, version_pieces
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Ints, version_pieces
 from crmbridge.metrics.need.columns import Column, ColumnReader
+from crmbridge.metrics.need.ids import Lookup
 from crmbridge.model.columns import ATTRIBUTE_PREFIX
 from crmbridge.model.records import ObjectName
 
@@ -37,9 +38,9 @@ def read_now(
     known: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Column]:
     """The fields of these records as they stand. `known`: the levels of a fitted model, by column."""
-    readers = _readers(names, len(ids), known)
+    readers, lookup = _readers(names, len(ids), known), Lookup(ids)
     for slab in pieces(frame, object_name, ["id", *names]):
-        row = rows_of(slab["id"], ids)
+        row = lookup.rows(slab["id"])
         _put(readers, slab, np.flatnonzero(row >= 0), row[row >= 0])
     return {name: reader.finish() for name, reader in readers.items()}
 
@@ -52,13 +53,13 @@ def read_as_of(
 
     A first version that was seen within a day of the moment counts as in force: between two pulls nobody
     looks."""
-    order = np.lexsort((moment, record))
+    order, lookup = np.lexsort((moment, record)), Lookup(ids)
     first = np.full(len(ids), NEVER)
     cases = ByRecord(record[order], len(ids))
     stamp = moment[order]
     in_force = np.full(len(record), UNKNOWN)
     for slab in version_pieces(frame, object_name, ["id", "valid_from"]):
-        row = rows_of(slab["id"], ids)
+        row = lookup.rows(slab["id"])
         since = _since(slab)
         seen = row >= 0
         np.minimum.at(first, row[seen], since[seen])
@@ -80,7 +81,7 @@ def read_as_of(
     version = chosen[firsts]
     readers = _readers(names, len(firsts), None)
     for slab in version_pieces(frame, object_name, ["id", "valid_from", *names]):
-        row = rows_of(slab["id"], ids)
+        row = lookup.rows(slab["id"])
         since = _since(slab)
         for positions, target in rows.of(row):
             same = since[positions] == version[target]

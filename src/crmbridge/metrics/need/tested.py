@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from crmbridge.metrics.need.arrays import Flags, Floats, Ints
+from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
 from crmbridge.metrics.need.evaluate import Estimate, auc, gain
 
 Level = Literal["none", "base", "age", "full"]
@@ -39,7 +39,7 @@ class Tested:
     @property
     def records(self) -> int:
         """How many records were tested."""
-        return len(np.unique(self.group))
+        return distinct(self.group)
 
     @property
     def gain_of_inputs(self) -> Estimate | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 
-from crmbridge.metrics.need.arrays import Flags, Floats, Ints, uniform
+from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
 from crmbridge.metrics.need.card import first_cases
-from crmbridge.metrics.need.design import AGE, Design, Matrix
+from crmbridge.metrics.need.design import AGE, Matrix
+from crmbridge.metrics.need.ids import uniform
 from crmbridge.metrics.need.inputs import age_band
-from crmbridge.metrics.need.logistic import Fit, Prior, fit
+from crmbridge.metrics.need.logistic import EXACT, ROUGH, Fit, Prior, fit
+from crmbridge.metrics.need.rows import EmbeddedRows, Rows
 from crmbridge.metrics.need.snapshots import Training
 from crmbridge.metrics.need.tested import Level, Tested
 from crmbridge.model.records import ObjectName
@@ -27,8 +28,8 @@ NEEDED_TO_TEST: Final = 200
 TEST_SHARE: Final = 0.2
 _FOLDS: Final = 5
 _FOLD_STREAM: Final = 9
-_LARGE: Final = 100_000
-_THIN: Final = 16
+_THIN: Final = 60_000
+"""Cases of the sample that a climb starts on."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,39 @@ class Learner:
             return 1.0  # its cases are different outcomes: whole horizons that do not overlap
         return self.training.records / max(len(cases), 1)
 
-    def fit(self, matrix: Matrix, rows: Ints | None, start: Floats | None = None) -> tuple[Fit, Floats]:
-        """The maximum on these cases (all where None), and the means of the matrix columns over them."""
-        cases = self.training.cases
-        chosen = np.arange(len(cases)) if rows is None else rows
-        means = matrix.means(chosen)
-        width = matrix.design.width
-        precision = np.full(width, PRIOR_SD**-2)
+    def fit(
+        self, matrix: Matrix, rows: Ints | None, *, start: Fit | None = None, until: float = EXACT
+    ) -> tuple[Fit, Floats]:
+        """The maximum on these cases (all where None), and the centre: the means of the matrix columns.
+
+        Undecided cases have their age and are average in everything else, so they do not move the other
+        means.
+        """
+        chosen = np.arange(len(matrix)) if rows is None else rows
+        undecided = self.training.undecided[chosen]
+        ages = matrix.narrowed((AGE,))
+        centre, image = _centre(matrix, ages, chosen, chosen[~undecided])
+        precision = np.full(matrix.design.width, PRIOR_SD**-2)
         precision[0] = 0.0
-        prior = Prior(precision, means, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
-        weight = self.independence
-        if start is None and len(chosen) > _LARGE:
+        prior = Prior(precision, centre, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
+        y, weight = self.training.cases.y, self.independence
+
+        def parts(step: int) -> list[Rows]:
+            decided, open_still = chosen[~undecided][::step], chosen[undecided][::step]
+            with_age_only = (EmbeddedRows(part, image) for part in ages.parts(open_still, y))
+            return [*matrix.parts(decided, y), *with_age_only]
+
+        step = len(chosen) // _THIN
+        if start is None and step >= 3:
             # Most of the way on a thin sample; the maximum does not depend on where the climb starts.
-            start = _climb(matrix, cases.y, chosen[::_THIN], prior, weight * _THIN, None).theta
-        return _climb(matrix, cases.y, rows, prior, weight, start), means
+            start = fit(parts(step), prior, weight=weight * step, until=ROUGH)
+        return fit(parts(1), prior, start=start, weight=weight, until=until), centre
 
     def narrowed(self, level: Level) -> Matrix:
         """The matrix of the fields that a level uses."""
-        kept = [
-            (field, encoded)
-            for field, encoded in zip(self.matrix.design.fields, self.matrix.encoded, strict=True)
-            if level == "full" or (level == "age" and field.name == AGE)
-        ]
-        fields = tuple(field for field, _ in kept)
-        return Matrix(
-            Design(fields), [encoded for _, encoded in kept], self.matrix.rows, self.matrix.undecided
-        )
+        if level == "full":
+            return self.matrix
+        return self.matrix.narrowed((AGE,) if level == "age" else ())
 
     def test(self, seed: int) -> Tested | None:
         """Predictions for cases not learned from; None where there is too little to part."""
@@ -92,16 +100,15 @@ class Learner:
         logits = {level: np.zeros(len(cases)) for level in levels}
         for level in levels:
             matrix = self.narrowed(level)
-            start = None
+            start: Fit | None = None
             for part in parts:
-                found, _ = self.fit(matrix, np.flatnonzero(~part), start)
-                start = found.theta
+                found, _ = self.fit(matrix, np.flatnonzero(~part), start=start, until=ROUGH)
+                start = found
                 held_out = np.flatnonzero(part)
-                for rows, x in matrix.blocks(held_out):
-                    logits[level][rows] = x @ found.theta
+                logits[level][held_out] = matrix.logit(found.theta, held_out)
         kind: Literal["time", "period", "folds"]
         kind = "folds" if newest is None else "period" if self.object_name == "account" else "time"
-        trained = len(np.unique(cases.record[~parts[0]]))
+        trained = distinct(cases.record[~parts[0]])
         return Tested(
             kind,
             refused,
@@ -110,7 +117,7 @@ class Learner:
             cases.y[tested],
             cases.record[tested],
             age_band(cases.age[tested]).astype(np.int64),
-            self.matrix.undecided[tested],
+            self.training.undecided[tested],
             logits["base"][tested],
             logits["age"][tested] if "age" in logits else None,
             logits["full"][tested],
@@ -157,12 +164,18 @@ class Learner:
         return ("age" if of_age is not None and of_age.surely_above(0.0) else "base"), few
 
 
-def _climb(
-    matrix: Matrix, y: Floats, rows: Ints | None, prior: Prior, weight: float, start: Floats | None
-) -> Fit:
-
-    def blocks() -> Iterator[tuple[Floats, Floats]]:
-        for chosen, x in matrix.blocks(rows, prior.pseudo_x):
-            yield x, y[chosen]
-
-    return fit(blocks, prior, start=start, weight=weight)
+def _centre(matrix: Matrix, ages: Matrix, every: Ints, decided: Ints) -> tuple[Floats, Floats]:
+    """The means of the matrix columns (of the age over every case, of all else over decided ones), and the
+    linear image that puts a row of the ages' matrix there in all but its age.
+    """
+    centre = matrix.means(decided)
+    image = np.zeros((ages.design.width, matrix.design.width))
+    centre[0] = 1.0
+    image[0] = centre
+    for field, offset in zip(matrix.design.fields, matrix.design.offsets, strict=True):
+        if field.name == AGE:
+            own = slice(offset, offset + field.width)
+            centre[own] = ages.means(every)[1:]
+            image[0, own] = 0.0
+            image[1:, own] = np.eye(field.width)
+    return centre, image

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from crmbridge.metrics.arrays import moments, pieces
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY, calendar_days
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints, rows_of
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints
 from crmbridge.metrics.need.columns import EMPTY, Column
 from crmbridge.metrics.need.snapshots import Cases
 
@@ -56,7 +56,7 @@ def read_contacts(frame: Frame, cases: Cases, link: str, window_days: int) -> Co
     found = False
     names = [link, "kind", "direction", "started_at", "duration", "outcome", "is_completed"]
     for slab in pieces(frame, "activity", names):
-        row = rows_of(slab[link], cases.ids)
+        row = cases.lookup.rows(slab[link])
         started = moments(slab["started_at"])
         row = np.where((started == UNKNOWN) | (np.abs(started) > 2**55), -1, row)
         linked = np.flatnonzero(row >= 0)
@@ -142,7 +142,7 @@ def read_stages(frame: Frame, cases: Cases, current: Column, created: Ints) -> d
 
     rows, at, came_from, went_to = [], [], [], []
     for slab in pieces(frame, "stage_change", ["deal_id", "from_stage", "to_stage", "at"]):
-        row = rows_of(slab["deal_id"], cases.ids)
+        row = cases.lookup.rows(slab["deal_id"])
         when = moments(slab["at"])
         keep = (row >= 0) & (when != UNKNOWN)
         rows.append(row[keep])
