@@ -9,9 +9,10 @@ import pytest
 from crmbridge.connectors.base import Connector
 from crmbridge.model.fields import FieldValue, fields_on, hubspot_name
 from crmbridge.model.records import ObjectName, Record
-from crmbridge.testing import ConnectorConformance, Subject, WriterConformance, context
+from crmbridge.plugins import Plugins
+from crmbridge.testing import ConnectorConformance, Subject, Trial, WriterConformance, context, samples
 from crmbridge.writeback.base import Writer
-from tests.memory_crm import ORGS, MemoryConnector, MemoryCrm, MemoryOptions, MemoryWriter
+from tests.memory_crm import ORGS, MemoryConnector, MemoryCrm, MemoryOptions, MemoryPlugin, MemoryWriter
 
 
 class MemorySubject(Subject):
@@ -64,3 +65,36 @@ class TestMemory(ConnectorConformance, WriterConformance):
     def subject(self, request: pytest.FixtureRequest) -> Iterator[Subject]:
         yield MemorySubject(request.node.nodeid)
         del ORGS[request.node.nodeid]
+
+    def test_planning_again_reads_only_what_would_change(self, subject: MemorySubject, trial: Trial) -> None:
+        ids = subject.seed(samples.leads(20))
+        list(subject.writer().install(dry_run=False))
+        results = {identifier: samples.values("lead", subject.writes) for identifier in ids}
+        trial.write("lead", results)
+        results[ids[7]] = samples.values("lead", subject.writes, turn=1)
+        subject.crm.calls.clear()
+        assert list(trial.rows(trial.plan("lead", results))) == [ids[7]]
+        assert subject.crm.calls == [("get", 1)]
+
+    def test_a_plan_that_finds_something_else_in_the_crm_remembers_it(
+        self, subject: MemorySubject, trial: Trial
+    ) -> None:
+        ids = subject.seed(samples.leads(3))
+        list(subject.writer().install(dry_run=False))
+        results = {identifier: samples.values("lead", subject.writes) for identifier in ids}
+        trial.write("lead", results)
+        newer = {identifier: samples.values("lead", subject.writes, turn=1) for identifier in ids}
+        for identifier in ids:
+            for key, value in newer[identifier].items():
+                subject.edit("lead", identifier, key, value)
+        for calls in (3, 0):
+            subject.crm.calls.clear()
+            assert trial.rows(trial.plan("lead", newer)) == {}
+            assert sum(number for _, number in subject.crm.calls) == calls
+
+
+def test_the_crm_in_memory_is_a_plugin() -> None:
+    plugins = Plugins.load(found=[])
+    plugins.add("memory", MemoryPlugin(), source="tests")
+    assert plugins.connector("memory") is MemoryConnector
+    assert plugins.writers["memory"] is MemoryWriter

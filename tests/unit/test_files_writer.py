@@ -138,6 +138,17 @@ def test_a_row_that_was_removed_holds_nothing_and_comes_back(tmp_path: Path) -> 
     assert kept
 
 
+def test_a_file_that_was_removed_holds_nothing(tmp_path: Path) -> None:
+    files = installed(tmp_path)
+    put(files, {"1": FIRST})
+    (tmp_path / "scores" / "lead.csv").unlink()
+    assert files.read("lead", ["1"]) == {"1": {}}
+    put(files, {"1": FIRST})
+    files.read("lead", ["1"])
+    (tmp_path / "scores" / "lead.csv").unlink()
+    assert files.read("lead", ["1"]) == {"1": {}}
+
+
 def test_every_row_of_an_id_is_written(tmp_path: Path) -> None:
     installed(tmp_path)
     (tmp_path / "scores" / "lead.csv").write_text("id,crmbridge_score\n1,5\n1,5\n")
@@ -167,11 +178,12 @@ def test_the_file_is_read_once_until_somebody_changes_it(
     read = scores._read
     monkeypatch.setattr(scores, "_read", lambda path: (reads.append(path), read(path))[1])
     files.read("lead", ["1"])
-    assert reads == [], "what was just written is known"
+    files.read("lead", ["1"])
+    assert len(reads) == 1, "what was written is read back from the disk"
     (tmp_path / "scores" / "lead.csv").write_text("id,crmbridge_score\n1,5\n")
     assert files.read("lead", ["1"])["1"]["score"] == 5.0
     files.read("lead", ["1"])
-    assert len(reads) == 1
+    assert len(reads) == 2
 
 
 @pytest.mark.parametrize("moment", ["write", "fsync", "replace"])

@@ -11,6 +11,7 @@ from crmbridge.model.fields import FieldValue
 from crmbridge.store.ledger import Ledger, Plan, PlanRow
 from crmbridge.writeback.apply import apply_plan
 from crmbridge.writeback.undo import Kept, kept, undo_rows
+from crmbridge.writeback.verify import verify_plan
 from tests.unit.writeback_kit import DictWriter, Stored, now
 
 FIELDS = ("score", "grade", "scored_at")
@@ -88,6 +89,15 @@ def test_a_record_that_is_gone_is_said_to_be(stored: Stored) -> None:
     plan, writer = written(stored, {"1": EARLIER})
     del writer.held["1"]
     assert stored.codes(undone(stored, plan, writer)) == {"1": "gone"}
+
+
+def test_a_record_that_was_forgotten_is_neither_read_nor_written(stored: Stored) -> None:
+    plan, writer = written(stored, {"1": EARLIER, "2": EARLIER})
+    stored.ledger.forget("acme", "lead", "1")
+    writer.reads.clear()
+    assert verify_plan(plan.id, ledger=stored.ledger, writer=writer).read == 1
+    assert stored.states(undone(stored, plan, writer)) == {"2": "sent"}
+    assert {identifier for ids in writer.reads for identifier in ids} == {"2"}
 
 
 def test_no_plan_is_made_automatically_right_after_an_undo(stored: Stored) -> None:

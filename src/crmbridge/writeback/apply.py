@@ -110,12 +110,17 @@ def _refuse_unapproved(plan: Plan) -> None:
 
 
 def batches(ledger: Ledger, plan_id: int, state: RowState, size: int) -> Iterator[list[PlanRow]]:
-    """The plan's rows of one state, each once, in position order; a batch is of one object."""
+    """The plan's rows of one state, each once, in position order; a batch is of one object.
+
+    Rows of records that were forgotten since have no id any more, and are left out.
+    """
     after = -1
     while found := ledger.plan_rows(plan_id, state=state, after=after, limit=size):
         batch = list(takewhile(lambda row: row.object == found[0].object, found))
         after = batch[-1].position
-        yield batch
+        known = [row for row in batch if row.id]
+        if known:
+            yield known
 
 
 class _Work:

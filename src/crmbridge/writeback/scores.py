@@ -174,9 +174,9 @@ class ScoresFile:
                 pa_csv.write_csv(table, sink)
 
         replace_file(self.path, write)
-        self._raw = table
+        # What is read next is what is on the disk, not what was meant to be there.
+        self._signature, self._raw = None, _empty()
         self._typed.clear()
-        self._signature = _signature(self.path)
 
 
 def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
