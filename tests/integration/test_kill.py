@@ -100,6 +100,18 @@ def assert_sums_hold(folder: Path) -> None:
         db.close()
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the kill came too late: the run had written down its end."""
+    path = folder / "crmbridge.db"
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path)) as db:
+        try:
+            return db.execute("select status from runs").fetchall() == [("done",)]
+        except sqlite3.OperationalError:
+            return False
+
+
 @pytest.mark.slow
 def test_a_killed_sync_run_again_ends_like_an_undisturbed_one(tmp_path):
     template = tmp_path / "template"
@@ -114,7 +126,9 @@ def test_a_killed_sync_run_again_ends_like_an_undisturbed_one(tmp_path):
     assert expected[2]
 
     killed = 0
-    for share in np.random.default_rng(25).random(INSTANTS):
+    for share in np.random.default_rng(25).random(10 * INSTANTS):
+        if killed == INSTANTS:
+            break
         shutil.rmtree(folder)
         shutil.copytree(template, folder)
         process = subprocess.Popen(command(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -125,15 +139,16 @@ def test_a_killed_sync_run_again_ends_like_an_undisturbed_one(tmp_path):
             process.wait()
             killed += 1
             assert_sums_hold(folder)
-            again = subprocess.run(command(settings), check=False, capture_output=True, text=True)
-            assert again.returncode == 0, again.stderr
+            if not is_finished(folder):
+                again = subprocess.run(command(settings), check=False, capture_output=True, text=True)
+                assert again.returncode == 0, again.stderr
         assert_sums_hold(folder)
         found = ledger_rows(folder), lake_rows(folder), outputs(folder)
         for name, table in expected[0].items():
             assert found[0][name] == table, f"{name} after a kill at {share:.3f} of the run"
         assert found[1] == expected[1], f"the lake after a kill at {share:.3f} of the run"
         assert found[2] == expected[2], f"the output after a kill at {share:.3f} of the run"
-    assert killed >= INSTANTS * 0.8
+    assert killed == INSTANTS
 
 
 def test_of_two_processes_that_sync_one_connection_at_once_one_runs_and_one_says_so(tmp_path):

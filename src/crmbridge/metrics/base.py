@@ -120,6 +120,8 @@ class Metric(ABC):
     """Objects it has results for; one model is fitted for each."""
     needs: ClassVar[tuple[ObjectName, ...]]
     """Objects it reads; missing ones are empty."""
+    needs_records: ClassVar[bool] = True
+    """Whether there must be records of the object; one whose tables speak of the organisation says False."""
 
     def __init__(self, settings: MetricSettings) -> None:
         self.settings = settings

@@ -46,9 +46,9 @@ def score(session: Session, run: int, *, moment: datetime) -> list[Scored]:
         if not any(name in present for name in metric.needs):
             continue
         for object_name in metric.objects:
-            if object_name not in present:
+            if metric.needs_records and object_name not in present:
                 continue
-            session.progress(f"score {object_name}", 0, present[object_name])
+            session.progress(f"score {object_name}", 0, present.get(object_name))
             model = _model(session, run, metric, object_name, frame)
             results = metric.apply(object_name, frame, model)
             results = _with_trend(session, metric.name, results, moment)

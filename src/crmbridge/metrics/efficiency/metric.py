@@ -48,6 +48,7 @@ class EfficiencyMetric(Metric):
     name: ClassVar[str] = "efficiency"
     objects: ClassVar[tuple[ObjectName, ...]] = ("rep", "account")
     needs: ClassVar[tuple[ObjectName, ...]] = ("activity", "deal", "order", "rep", "account")
+    needs_records: ClassVar[bool] = False
     produces: ClassVar[tuple[str, ...]] = (
         *(f"{kind}_efficiency{end}" for kind in KINDS for end in ("", "_low", "_high")),
         "time_coverage",
