@@ -52,6 +52,14 @@ def test_money_that_no_column_can_hold_is_refused(amount):
         Deal(id="1", amount=amount)
 
 
+def test_money_with_more_digits_than_decimals_own_precision_is_rounded_or_refused():
+    exact = Decimal("12345678901234567890.123456789")
+    assert Deal(id="1", amount="12345678901234567890.1234567891").amount == exact
+    assert Deal(id="1", amount="1E-999999999").amount == 0
+    with pytest.raises(ValidationError):
+        Deal(id="1", amount="9" * 29 + ".9999999999")
+
+
 def test_money_is_rounded_to_nine_decimals():
     assert Deal(id="1", amount="0.30000000000000004").amount == Decimal("0.300000000")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -24,6 +24,8 @@ Outcome = Literal["connected", "no_answer", "voicemail", "held", "no_show", "rep
 
 MONEY_DECIMALS: Final = 9
 MONEY_DIGITS: Final = 38
+_SMALLEST: Final = Decimal(1).scaleb(-MONEY_DECIMALS)
+_EXACT: Final = Context(prec=2 * MONEY_DIGITS)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -32,8 +34,9 @@ def _utc(moment: datetime) -> datetime:
 
 def _money(amount: Decimal) -> Decimal:
     exponent = amount.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -MONEY_DECIMALS:
-        amount = round(amount, MONEY_DECIMALS)
+    if isinstance(exponent, int) and exponent < -MONEY_DECIMALS and amount.adjusted() < MONEY_DIGITS:
+        # `round` works in Decimal's default precision of 28 digits, and fails beyond it.
+        amount = amount.quantize(_SMALLEST, context=_EXACT)
     if amount.adjusted() >= MONEY_DIGITS - MONEY_DECIMALS:
         raise ValueError(f"an amount has at most {MONEY_DIGITS - MONEY_DECIMALS} digits before the point")
     return amount

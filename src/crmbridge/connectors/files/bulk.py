@@ -67,6 +67,8 @@ def column(cells: pa.Array, source: Source) -> tuple[pa.Array, Flags]:
         values, known = _moments(cells, layouts, source.convert)
     elif is_text and isinstance(source.convert, Number):
         values, known = _numbers(cells, source.convert, source)
+    elif isinstance(source.convert, Moments) and pa.types.is_timestamp(cells.type):
+        values, known = _timestamps(cells, source.convert)
     else:
         return _by_distinct(cells, source)
     rest = np.flatnonzero(~known)
@@ -131,6 +133,15 @@ def _moments(cells: pa.Array, layouts: Sequence[moments.Layout], rule: Moments) 
     return pa.array(values, pa.timestamp("us", "UTC"), mask=~known), known
 
 
+def _timestamps(cells: pa.Array, rule: Moments) -> tuple[pa.Array, Flags]:
+    present = _present(cells)
+    if cells.type.tz:
+        return cells, present
+    local = pc.fill_null(cells.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    values, known = moments.from_local(local, rule.zone)
+    return pa.array(values, pa.timestamp("us", "UTC"), mask=~present), known & present
+
+
 def _numbers(cells: pa.Array, rule: Number, source: Source) -> tuple[pa.Array, Flags]:
     plain = pc.match_substring_regex(cells, _PLAIN_NUMBER[rule.kind, rule.decimal])
     texts = pc.if_else(plain, cells, pa.scalar(None, pa.string()))
@@ -146,5 +157,7 @@ def tagged(cells: pa.Array) -> pa.Array:
     elif pa.types.is_integer(cells.type) or pa.types.is_boolean(cells.type):
         texts = cells.cast(pa.string())
     else:
-        texts = pa.array([tag(scalar_of(cell)) for cell in cells.to_pylist()], pa.string())
+        texts = pa.array(
+            [None if cell is None else tag(scalar_of(cell)) for cell in cells.to_pylist()], pa.string()
+        )
     return pc.fill_null(texts, "null")

@@ -117,7 +117,7 @@ class Number:
     kind: Kind
 
     def __call__(self, cell: Any) -> Any:
-        if isinstance(cell, (bool, datetime, date)):
+        if isinstance(cell, bool) or not isinstance(cell, (str, int, float, Decimal)):
             raise ValueError(f"{text_of(cell)!r} is not a number")
         if isinstance(cell, float) and math.isnan(cell):
             return None

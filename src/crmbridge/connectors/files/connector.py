@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, cast
 
+import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, JsonValue
 
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page, SetAside
@@ -156,7 +157,9 @@ class FilesConnector(Connector):
                     int(kept[place]), f"id: {ids[place].as_py()!r} was in {first} already", ids[place].as_py()
                 )
             if repeated:
-                table = table.take([place for place in range(table.num_rows) if place not in repeated])
+                once = np.ones(table.num_rows, bool)
+                once[list(repeated)] = False
+                table = table.filter(pa.array(once))
         aside.sort(key=lambda item: item[0])
         return Page(object_name, table, cursor, set_aside=[row for _, row in aside])
 
@@ -207,19 +210,18 @@ class FilesConnector(Connector):
         try:
             for export in exports(self.options.path, object_name, options):
                 file = self._open(object_name, options, export)
-                yield CheckItem(f"{object_name}: {export.name}", "ok", _described(file))
+                yield _check_form(object_name, file, options)
                 yield self._check_rows(object_name, file)
         except SettingsError as error:
             yield CheckItem(object_name, "failed", error.what, error.remedy)
 
     def _check_rows(self, object_name: ObjectName, file: _Opened) -> CheckItem:
         name = f"{object_name}: first rows"
-        first = next(itertools.islice(file.rows(), 1), None)
-        if first is None:
-            return CheckItem(name, "warning", "there is a header and no row")
-        first = first.part(0, CHECKED_ROWS)
-        page = self._page(object_name, file, first, Seen(), {})
-        fine, wrong = len(page.records), page.set_aside
+        first = next(file.rows(), None)
+        page = self._page(object_name, file, first.part(0, CHECKED_ROWS), Seen(), {}) if first else None
+        fine, wrong = (len(page.records), page.set_aside) if page else (0, ())
+        if not fine and not wrong:
+            return CheckItem(name, "warning", "there are columns, but no row")
         if not wrong:
             return CheckItem(name, "ok", f"all of the first {fine:,} fit")
         return CheckItem(
@@ -232,6 +234,14 @@ class FilesConnector(Connector):
 
 def _short(raw: str | None) -> str | None:
     return raw if raw is None or len(raw) <= _RAW_LENGTH else raw[:_RAW_LENGTH] + "…"
+
+
+def _check_form(object_name: ObjectName, file: _Opened, options: ObjectOptions) -> CheckItem:
+    name, detail = f"{object_name}: {file.export.name}", _described(file)
+    if isinstance(file.content, TextFile) and options.encoding is None and file.content.is_guess:
+        remedy = f"Set encoding = {file.content.encoding!r}, or the right one: it was guessed."
+        return CheckItem(name, "warning", detail, remedy)
+    return CheckItem(name, "ok", detail)
 
 
 def _described(file: _Opened) -> str:

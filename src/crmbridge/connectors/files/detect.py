@@ -7,12 +7,13 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 import charset_normalizer
 
@@ -29,19 +30,11 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LEGACY: Final = (
-    "cp1252",
-    "cp1250",
-    "cp1251",
-    "cp1253",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-    "cp1257",
-    "cp932",
-    "gb18030",
-)
-_FALLBACK: Final = "cp1252"
+_OTHER_ALPHABETS: Final = ("cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_kr")
+_NOT_LATIN: Final = 0.6
+"""Share of bytes beyond ASCII, among the words with any, above which the alphabet is not Latin."""
+_WORD_BEYOND_ASCII: Final = re.compile(rb"[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*+")
+_SYMBOL_IN_WORD: Final = re.compile(r"[^\W\d_][^\w\s'’`´·-][^\W\d_]|[^\W\d_][¹²³ª]")
 _ESCAPED: Final = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII: Final = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
 SEPARATOR_LINE: Final = re.compile(rb"sep=(.)(?:\r\n|\n|\r)", re.IGNORECASE)
@@ -49,20 +42,14 @@ SEPARATOR_LINE: Final = re.compile(rb"sep=(.)(?:\r\n|\n|\r)", re.IGNORECASE)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file's bytes, unpacked where it is a `.gz`."""
     if path.name.lower().endswith(".gz"):
         with gzip.open(path, "rb") as packed:
-            yield cast(BinaryIO, packed)
+            yield packed
     else:
         with path.open("rb") as plain:
             yield plain
-
-
-def chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream's bytes. A packed file that ends too early, or is damaged, raises OSError or EOFError."""
-    while chunk := stream.read(CHUNK_BYTES):
-        yield chunk
 
 
 def encoding(path: Path) -> str:
@@ -71,33 +58,62 @@ def encoding(path: Path) -> str:
     A few bad bytes in a file that is otherwise UTF-8, with letters beyond ASCII to prove it, do not make it
     another encoding. Looks at the whole file, for the first umlaut may stand in the last row.
     """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    start = True
+    try:
+        for chunk in _readable(path):
+            marked = next((name for mark, name in _BOMS if start and chunk.startswith(mark)), None)
+            if marked is not None:
+                return marked
+            decoder.decode(chunk)
+            start = False
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return _not_quite_utf8(path)
+    return "utf-8"
+
+
+def _not_quite_utf8(path: Path) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    beyond = bad = 0
+    letters = bad = 0
     sample = b""
+    for chunk in _readable(path):
+        text = decoder.decode(chunk)
+        if text.isascii():
+            continue
+        wrong = len(_ESCAPED.findall(text))
+        bad += wrong
+        letters += len(text) - len(text.encode("ascii", "ignore")) - wrong
+        if wrong and len(sample) < SAMPLE_BYTES:
+            sample += b"\n".join(match[0] for match in _BEYOND_ASCII.finditer(chunk))[:SAMPLE_BYTES]
+    if bad <= letters:
+        return "utf-8"
+    return _legacy(sample)
+
+
+def _legacy(sample: bytes) -> str:
+    """The likeliest of the encodings of old, from lines with letters beyond ASCII.
+
+    Statistics tell alphabets apart, but take one Latin page for the other in lists of names. There a symbol
+    within a word (`Wroc³aw`) gives Central European away; everything else is read as Western European.
+    """
+    words = b" ".join(dict.fromkeys(_WORD_BEYOND_ASCII.findall(sample)))
+    beyond = sum(code >= 0x80 for code in words)
+    if beyond > _NOT_LATIN * len(words.replace(b" ", b"")):
+        best = charset_normalizer.from_bytes(words, cp_isolation=list(_OTHER_ALPHABETS)).best()
+        if best is not None:
+            return best.encoding
+    return "cp1250" if _SYMBOL_IN_WORD.search(words.decode("cp1252", "replace")) else "cp1252"
+
+
+def _readable(path: Path) -> Iterator[bytes]:
+    """What can be read of a file; of a damaged packed one its beginning, which says enough for a guess."""
     with opened(path) as stream:
         try:
-            for number, chunk in enumerate(chunks(stream)):
-                if number == 0:
-                    for mark, name in _BOMS:
-                        if chunk.startswith(mark):
-                            return name
-                text = decoder.decode(chunk)
-                if not text.isascii():
-                    bad += len(_ESCAPED.findall(text))
-                    beyond += len(text) - len(text.encode("ascii", "ignore"))
-                    if bad and len(sample) < SAMPLE_BYTES:
-                        sample += b"\n".join(match[0] for match in _BEYOND_ASCII.finditer(chunk))[
-                            :SAMPLE_BYTES
-                        ]
-            cut = len(decoder.decode(b"", final=True))
-            bad, beyond = bad + cut, beyond + cut
-        except (EOFError, OSError):
-            pass  # a damaged packed file: what can be read of it says enough; reading reports the damage
-    good = beyond - bad
-    if bad <= good:
-        return "utf-8"
-    best = charset_normalizer.from_bytes(sample, cp_isolation=list(_LEGACY)).best()
-    return best.encoding if best else _FALLBACK
+            while chunk := stream.read1(CHUNK_BYTES):
+                yield chunk
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from crmbridge.connectors.files.options import (
     TEXT_ENDINGS,
     ObjectOptions,
     ending,
+    is_pattern,
 )
 from crmbridge.connectors.files.parquet import ParquetFile
 from crmbridge.connectors.files.text import TextFile
@@ -76,7 +77,7 @@ def exports(folder: Path, object_name: ObjectName, options: ObjectOptions) -> li
     found: dict[str, Export] = {}
     for wanted in options.file:
         matching = [folder / wanted]
-        if options.is_pattern(wanted):
+        if is_pattern(wanted):
             matching = sorted(path for path in folder.glob(wanted) if _is_export(path.relative_to(folder)))
         matching = [path for path in matching if path.is_file()]
         if not matching:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,8 @@ _SECOND: Final = 1_000_000
 _DAY: Final = 86_400 * _SECOND
 _YEARS: Final = range(1900, 9999)
 """Before them zones keep local mean times, after them UTC may be out of range: the rule reads those."""
+_FIRST_DAY: Final = (date(_YEARS.start, 1, 1) - date(1970, 1, 1)).days
+_END_DAY: Final = (date(_YEARS.stop, 1, 1) - date(1970, 1, 1)).days
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,13 @@ def read(texts: pa.StringArray, layouts: Sequence[Layout], zone: ZoneInfo) -> tu
         moments[chosen[valid]] = values[valid]
         known[chosen[valid]] = True
     return moments, known
+
+
+def from_local(local: Integers, zone: ZoneInfo) -> tuple[Integers, Flags]:
+    """Local microseconds in UTC, and which of them are within the years that are read in bulk."""
+    days = local // _DAY
+    known = (days >= _FIRST_DAY) & (days < _END_DAY)
+    return local - _offsets(days, local, known, zone), known
 
 
 def _moments(square: npt.NDArray[np.uint8], layout: Layout, zone: ZoneInfo) -> tuple[Integers, Flags]:

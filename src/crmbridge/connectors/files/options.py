@@ -40,6 +40,11 @@ def ending(name: str) -> str:
     return PurePosixPath(name.lower().removesuffix(".gz")).suffix
 
 
+def is_pattern(name: str) -> bool:
+    """Whether a name of a file is a pattern such as `leads-*.csv`."""
+    return any(sign in name for sign in "*?[")
+
+
 def _word(value: Any) -> Any:
     """TOML's own numbers, booleans and dates as the text a cell would have."""
     if isinstance(value, bool):
@@ -53,7 +58,7 @@ def _below_path(name: str) -> str:
     parts = PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
         raise ValueError(f"{name!r} is not the name of a file in the folder `path`")
-    if ending(name) not in TEXT_ENDINGS | PARQUET_ENDINGS:
+    if not is_pattern(name) and ending(name) not in TEXT_ENDINGS | PARQUET_ENDINGS:
         raise ValueError(f"{name!r} must end in .csv, .tsv, .txt (each also with .gz) or .parquet")
     return name
 
@@ -145,15 +150,10 @@ class ObjectOptions(BaseModel):
             raise ValueError(f"{twice[0]!r} is named twice")
         return columns
 
-    @staticmethod
-    def is_pattern(file: str) -> bool:
-        """Whether a name in `file` is a pattern such as `leads-*.csv`."""
-        return any(sign in file for sign in "*?[")
-
     @property
     def may_be_several(self) -> bool:
         """Whether there can be more than one file: then a row's id starts with its file's name."""
-        return len(self.file) > 1 or self.is_pattern(self.file[0])
+        return len(self.file) > 1 or is_pattern(self.file[0])
 
     @property
     def by_row(self) -> bool:

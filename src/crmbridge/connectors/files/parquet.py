@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,10 @@ import pyarrow.parquet as pq
 
 from crmbridge.connectors.files.options import ObjectOptions
 from crmbridge.connectors.files.rows import PAGE_ROWS, Broken, Rows
+
+_EPOCH: Final = date(1970, 1, 1)
+_DAYS: Final = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)
+_MICROSECONDS: Final = (_DAYS[0] * 86_400_000_000, (_DAYS[1] + 1) * 86_400_000_000 - 1)
 
 
 @dataclass(frozen=True)
@@ -42,37 +48,68 @@ class ParquetFile:
         )
 
     def rows(self) -> Iterator[Rows]:
-        """The rows, page by page; a row's line is its number. A damaged file ends with a broken one."""
+        """The rows, page by page; a row's line is its number. A damaged group of rows is set aside."""
         number = 0
         with pq.ParquetFile(self.path) as file:
-            batches = file.iter_batches(batch_size=PAGE_ROWS, columns=list(self.columns), use_threads=False)
-            while True:
+            for group in range(file.num_row_groups):
+                end = number + file.metadata.row_group(group).num_rows
                 try:
-                    batch = next(batches, None)
+                    for batch in file.iter_batches(PAGE_ROWS, row_groups=[group], columns=list(self.columns)):
+                        yield self._page(batch, number)
+                        number += batch.num_rows
                 except (OSError, pa.ArrowException) as error:
-                    broken = Broken(number + 1, f"the file is damaged from this row on ({error})")
-                    yield Rows.broken_only(self.columns, broken)
-                    return
-                if batch is None:
-                    return
-                table = self._plain(pa.Table.from_batches([batch]))
-                numbers = np.arange(number + 1, number + 1 + table.num_rows)
-                yield Rows(table, numbers, numbers, lambda row, table=table: _raw(table, row))  # type: ignore[misc]
-                number += table.num_rows
+                    reason = f"rows {number + 1} to {end} are damaged ({error})"
+                    yield Rows.broken_only(self.columns, Broken(number + 1, reason))
+                number = end
 
-    def _plain(self, table: pa.Table) -> pa.Table:
-        """Dictionaries spelled out, and the settings' words for no value made null."""
-        columns = []
-        for column in table.columns:
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(column.type.value_type)
-            if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-                column = column.cast(pa.string())
-            if pa.types.is_string(column.type) and self.null_values:
-                is_null = pc.is_in(column, value_set=pa.array(self.null_values))
-                column = pc.if_else(is_null, pa.scalar(None, column.type), column)
-            columns.append(column)
-        return pa.table(columns, names=table.column_names)
+    def _page(self, batch: pa.RecordBatch, before: int) -> Rows:
+        columns = [plain(column, self.null_values) for column in pa.Table.from_batches([batch]).columns]
+        table = pa.table(columns, names=batch.schema.names)
+        numbers = np.arange(before + 1, before + 1 + batch.num_rows)
+        return Rows(table, numbers, numbers, lambda row: _raw(table, row))
+
+
+def plain(column: pa.ChunkedArray, null_values: Sequence[str] = ()) -> pa.ChunkedArray:
+    """A column in the few types that the decoders know, with the settings' words for no value made null.
+
+    Moments are counted in microseconds, in UTC where the column has a zone. A column with dates outside the
+    years 1 to 9999 becomes text, so that its rows can be set aside.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+        column = column.cast(pa.string())
+    elif pa.types.is_float16(kind):
+        column = column.cast(pa.float32())
+    elif pa.types.is_timestamp(kind):
+        column = _within_years(
+            column, pa.timestamp("us", "UTC" if kind.tz else None), pa.int64(), _MICROSECONDS
+        )
+    elif pa.types.is_date(kind):
+        column = _within_years(column, pa.date32(), pa.int32(), _DAYS)
+    elif pa.types.is_time(kind):
+        column = column.cast(pa.time64("us"), safe=False)
+    if pa.types.is_string(column.type) and null_values:
+        is_null = pc.is_in(column, value_set=pa.array(null_values))
+        column = pc.if_else(is_null, pa.scalar(None, pa.string()), column)
+    return column
+
+
+def _within_years(
+    column: pa.ChunkedArray, wanted: pa.DataType, number: pa.DataType, bounds: tuple[int, int]
+) -> pa.ChunkedArray:
+    try:
+        # From nanoseconds the rest is cut off; from seconds the number of microseconds may be too large.
+        converted = column.cast(wanted, safe=getattr(column.type, "unit", "") != "ns")
+    except pa.ArrowInvalid:
+        return column.cast(pa.string())
+    least_and_most = pc.min_max(converted.cast(number)).as_py()
+    if least_and_most["min"] is not None and not (
+        bounds[0] <= least_and_most["min"] and least_and_most["max"] <= bounds[1]
+    ):
+        return column.cast(pa.string())
+    return converted
 
 
 def _is_plain(kind: pa.DataType) -> bool:

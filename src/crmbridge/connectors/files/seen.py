@@ -40,7 +40,8 @@ class Seen:
         suspects: dict[int, int] = {}
         again = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
         for at in again.tolist():
-            suspects[int(places[at])] = int(places[at - 1])
+            before = int(places[at - 1])
+            suspects[int(places[at])] = suspects.get(before, before)
         hashes, places = np.delete(hashes, again), np.delete(places, again)
         for run, run_places in self._runs:
             found = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
@@ -55,9 +56,11 @@ class Seen:
         """Which suspects are repeated ids, with the place of the first; the others only share a hash."""
         firsts: dict[int, int] = {}
         for place in sorted(suspects):
-            identity, before = self._id(place), suspects[place]
-            if self._id(before) == identity:
-                firsts[place] = firsts.get(before, before)
+            # The first in the page with the hash may itself be a suspect of an earlier page's.
+            holder = suspects.get(suspects[place], suspects[place])
+            identity = self._id(place)
+            if self._id(holder) == identity:
+                firsts[place] = holder
             elif identity in self._clashing:
                 firsts[place] = self._clashing[identity]
             else:

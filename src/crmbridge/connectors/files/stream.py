@@ -6,7 +6,8 @@ import codecs
 import gzip
 import re
 import zlib
-from typing import BinaryIO, Final
+from io import BufferedIOBase
+from typing import Final
 
 _MARKED: Final = "crmbridge.marked"
 _BOM: Final = codecs.BOM_UTF8
@@ -54,7 +55,7 @@ class Utf8Stream:
     not the file's own end.
     """
 
-    def __init__(self, stream: BinaryIO, encoding: str, *, blanks: bool = False) -> None:
+    def __init__(self, stream: BufferedIOBase, encoding: str, *, blanks: bool = False) -> None:
         self.at_end = False
         self.damage: str | None = None
         self._stream, self._blanks = stream, blanks
@@ -72,14 +73,17 @@ class Utf8Stream:
         return self._tabbed(text) if self._blanks else text
 
     def _raw(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        missing = size
         try:
-            raw = self._stream.read(size)
+            # `read` would lose what was unpacked before it met the damage; `read1` hands it out first.
+            while missing and (piece := self._stream.read1(missing)):
+                pieces.append(piece)
+                missing -= len(piece)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            self.at_end = True
             self.damage = f"the packed file is damaged here ({error})"
-            return b""
-        self.at_end = len(raw) < size
-        return raw
+        self.at_end = missing > 0
+        return b"".join(pieces)
 
     def _transcoded(self, raw: bytes) -> bytes:
         if self._decoder is None:

@@ -106,6 +106,11 @@ class TextFile:
             null_values=options.null_values,
         )
 
+    @property
+    def is_guess(self) -> bool:
+        """Whether the encoding, where it was detected, could as well be another one."""
+        return not self.encoding.startswith("utf-")
+
     def rows(self) -> Iterator[Rows]:
         """The rows after the header, page by page. Raises OSError where the file can't be opened."""
         if self.empty is not None:
