@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from tests.organisation import MOMENT, write_organisation
 
 INSTANTS = 25

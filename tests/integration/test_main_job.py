@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.organisation import MOMENT, read_csv, write_csv, write_organisation
 
 from crmbridge.cli import main
 from crmbridge.store.ledger import Ledger
+from tests.organisation import MOMENT, read_csv, write_csv, write_organisation
 
 AT = MOMENT.isoformat()
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
-from tests.conftest import Clock
-from tests.postgresql import Server
-from tests.unit.test_ledger_open import open_at_once
 
 from crmbridge.errors import StoreError
 from crmbridge.store.ledger import Counts, Ledger, PlanRow
+from tests.conftest import Clock
+from tests.postgresql import Server
+from tests.unit.test_ledger_open import open_at_once
 
 MOMENT = datetime(2026, 3, 31, 8, tzinfo=UTC)
 

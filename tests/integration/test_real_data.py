@@ -43,7 +43,6 @@ def load(name: str, folder: Path) -> Loaded:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(f"CRMBRIDGE_CONNECTIONS__{name.upper()}__PATH", str(data))
         at = f"{MOMENTS[name]}T00:00:00Z"
-        tables = str(folder / "tables")
         assert found.command("sync", name, "--at", at, "--dry-run", "--json") == 0
         assert (
             found.command("export", name, "--at", at, "--to", str(folder / "tables"), "--format", "csv") == 0
