@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from crmbridge.metrics.arrays import UNKNOWN_MOMENT, pieces
-from crmbridge.metrics.base import Frame
+from crmbridge.metrics.arrays import UNKNOWN_MOMENT
+from crmbridge.metrics.base import Frame, column_type
 from crmbridge.model.records import ObjectName
 
 Floats = npt.NDArray[np.float64]
@@ -21,13 +20,31 @@ Flags = npt.NDArray[np.bool_]
 
 UNKNOWN: Final = int(UNKNOWN_MOMENT)
 """A moment that is not known, in microseconds."""
+PIECE: Final = 1 << 17
 NEVER: Final = int(np.iinfo(np.int64).max)
 """A moment that has not come."""
 
 
-def version_pieces(frame: Frame, object_name: ObjectName, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Every version of every record, in pieces of about a million rows."""
-    return pieces(replace(frame, scan=frame.versions), object_name, columns)
+def pieces(
+    frame: Frame, object_name: ObjectName, columns: Sequence[str], *, versions: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The scan (or every version) in pieces of at most PIECE rows, in the model's types.
+
+    Small batches are put together, for each piece costs some steps; large ones are cut, for rows cost memory.
+    """
+    types = pa.schema([pa.field(name, column_type(object_name, name)) for name in columns])
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in (frame.versions if versions else frame.scan)(object_name, columns):
+        for start in range(0, batch.num_rows, PIECE):
+            part = batch.slice(start, PIECE)
+            if rows + part.num_rows > PIECE:
+                yield pa.concat_batches(held)
+                held, rows = [], 0
+            held.append(part.cast(types))
+            rows += part.num_rows
+    if rows:
+        yield pa.concat_batches(held)
 
 
 def distinct(ordered: Ints) -> int:

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crmbridge.metrics.arrays import pieces
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY
-from crmbridge.metrics.need.arrays import Codes, Flags, Ints
+from crmbridge.metrics.need.arrays import Codes, Flags, Ints, pieces
 from crmbridge.metrics.need.columns import EMPTY, Column
 from crmbridge.metrics.need.design import AGE
 from crmbridge.metrics.need.ids import Lookup

@@ -58,9 +58,9 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
     if min(positives, len(truth) - positives) < FEWEST:
         return None
     group = encode(field, past).group[doubtful]
-    cases = np.bincount(group, minlength=field.groups).astype(np.float64)
-    hits = np.bincount(group, truth.astype(np.float64), minlength=field.groups)
-    area, error = separation(hits, cases - hits)
+    seen = np.bincount(group, minlength=field.groups).astype(np.float64)
+    hits = np.bincount(group, truth, minlength=field.groups).astype(np.float64)
+    area, error = separation(hits, seen - hits)
     if area - Z90 * error <= TOO_GOOD:
         return None
     if not compared:

@@ -28,7 +28,7 @@ EXACT: Final = 1e-16
 """Newton decrement (twice the log-likelihood still to gain) at which a climb ends: 1e-8 standard errors."""
 ROUGH: Final = 1e-8
 """1e-4 standard errors: enough to test predictions with."""
-_SLOW = 0.25
+_SLOW = 0.1
 """A curvature is used again as long as each step leaves less than this share of the decrement."""
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crmbridge.metrics.arrays import moments, pieces
+from crmbridge.metrics.arrays import moments
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import micros
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Ints, version_pieces
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Ints, pieces
 from crmbridge.metrics.need.ids import Lookup
 from crmbridge.model.records import ObjectName
 
@@ -104,7 +104,7 @@ def _first_seen_closed(frame: Frame, object_name: ObjectName, ids: pa.Array) -> 
     first_closed = np.full(len(ids), NEVER)
     columns = ["id", "valid_from", *_COLUMNS[object_name]]
     lookup = Lookup(ids)
-    for slab in version_pieces(frame, object_name, columns):
+    for slab in pieces(frame, object_name, columns, versions=True):
         row = lookup.rows(slab["id"])
         since = moments(slab["valid_from"])
         closed, _, _ = _closing(object_name, slab, micros(frame.moment))

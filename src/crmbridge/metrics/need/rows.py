@@ -73,7 +73,10 @@ class Layout:
 @dataclass(frozen=True)
 class CodedRows:
     """Rows of 0 and 1 in all but a few columns. `index` (rows, fields) int32 is the column in which each
-    field is 1; `values` (rows, dense columns)."""
+    field is 1; `values` (rows, dense columns).
+
+    Products of tall and narrow matrices are einsum's: BLAS would start threads for microseconds of work.
+    """
 
     layout: Layout
     index: npt.NDArray[np.int32]
@@ -88,11 +91,12 @@ class CodedRows:
 
     def logit(self, theta: Floats) -> Floats:
         coded: Floats = self._sparse @ np.append(theta, 0.0)
-        return coded + self.values @ theta[list(self.layout.dense)]
+        coded += np.einsum("ij,j->i", self.values, theta[list(self.layout.dense)])
+        return coded
 
     def project(self, residual: Floats) -> Floats:
         total: Floats = (self._sparse.T @ residual)[: self.layout.width]
-        total[list(self.layout.dense)] += self.values.T @ residual
+        total[list(self.layout.dense)] += np.einsum("ij,i->j", self.values, residual)
         return total
 
     def gram(self, weight: Floats) -> Floats:
@@ -100,7 +104,7 @@ class CodedRows:
         dense = list(layout.dense)
         weighted = self.values * weight[:, None]
         total = np.zeros((width, width))
-        total[np.ix_(dense, dense)] = self.values.T @ weighted
+        total[np.ix_(dense, dense)] = np.einsum("ij,ik->jk", self.values, weighted)
         crossed: Floats = (self._sparse.T @ weighted)[:width]
         total[:, dense] += crossed
         total[dense, :] += crossed.T
@@ -124,7 +128,8 @@ class CodedRows:
         dense = list(layout.dense)
         padded = np.zeros((layout.width + 1, layout.width + 1))
         padded[:-1, :-1] = matrix
-        total: Floats = np.einsum("ij,ij->i", self.values @ matrix[np.ix_(dense, dense)], self.values)
+        dense_part = np.einsum("ij,jk->ik", self.values, matrix[np.ix_(dense, dense)])
+        total: Floats = np.einsum("ij,ij->i", dense_part, self.values)
         total += 2.0 * np.einsum("ij,ij->i", self._sparse @ padded[:, dense], self.values)
         total += self._sparse @ padded.diagonal()
         for later, code in self._codes:

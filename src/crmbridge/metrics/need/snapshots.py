@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from crmbridge.metrics.arrays import moments, pieces
+from crmbridge.metrics.arrays import moments
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY, micros
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Floats, Ints, distinct
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Floats, Ints, distinct, pieces
 from crmbridge.metrics.need.ids import Lookup, uniform
 from crmbridge.metrics.need.outcomes import Outcomes
 

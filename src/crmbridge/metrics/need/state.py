@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from crmbridge.metrics.arrays import moments, pieces
+from crmbridge.metrics.arrays import moments
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Ints, version_pieces
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Ints, pieces
 from crmbridge.metrics.need.columns import Column, ColumnReader
 from crmbridge.metrics.need.ids import Lookup
 from crmbridge.model.columns import ATTRIBUTE_PREFIX
@@ -58,7 +58,7 @@ def read_as_of(
     cases = ByRecord(record[order], len(ids))
     stamp = moment[order]
     in_force = np.full(len(record), UNKNOWN)
-    for slab in version_pieces(frame, object_name, ["id", "valid_from"]):
+    for slab in pieces(frame, object_name, ["id", "valid_from"], versions=True):
         row = lookup.rows(slab["id"])
         since = _since(slab)
         seen = row >= 0
@@ -80,7 +80,7 @@ def read_as_of(
     rows = ByRecord(record[order][firsts], len(ids))
     version = chosen[firsts]
     readers = _readers(names, len(firsts), None)
-    for slab in version_pieces(frame, object_name, ["id", "valid_from", *names]):
+    for slab in pieces(frame, object_name, ["id", "valid_from", *names], versions=True):
         row = lookup.rows(slab["id"])
         since = _since(slab)
         for positions, target in rows.of(row):
@@ -113,6 +113,6 @@ def _readers(
 
 
 def _put(readers: Mapping[str, ColumnReader], slab: pa.RecordBatch, positions: Ints, rows: Ints) -> None:
-    taken = slab.take(pa.array(positions)) if len(positions) < slab.num_rows else slab
+    every = len(positions) == slab.num_rows
     for name, reader in readers.items():
-        reader.put(rows, taken[name])
+        reader.put(rows, slab[name] if every else slab[name].take(pa.array(positions)))

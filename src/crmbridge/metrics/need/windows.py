@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crmbridge.metrics.arrays import moments, pieces
+from crmbridge.metrics.arrays import moments
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY, calendar_days
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints, pieces
 from crmbridge.metrics.need.columns import EMPTY, Column
 from crmbridge.metrics.need.snapshots import Cases
 
