@@ -178,23 +178,20 @@ def test_nothing_is_taken_for_deleted_where_a_row_may_be_any_record(
     assert pages[-1].complete is complete
 
 
-def test_a_file_written_while_it_is_read_is_read_again(tmp_path: Path) -> None:
-    connector = leads(tmp_path, "id\n1\n")
+def test_a_file_written_or_removed_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_module, "PAGE_ROWS", 1)
+    connector = leads(tmp_path, "id\n1\n2\n")
     pull = connector.pull("lead", None)
-    original = FilesConnector._pages
-
-    def interrupted(self: FilesConnector, *arguments: Any) -> Any:
-        for page in original(self, *arguments):
-            (tmp_path / "leads.csv").write_text("id\n1\n2\n", encoding="utf-8")
-            yield page
-
-    FilesConnector._pages = interrupted  # type: ignore[method-assign]
-    try:
-        (page,) = list(pull)
-    finally:
-        FilesConnector._pages = original  # type: ignore[method-assign]
-    assert (page.complete, page.cursor) == (False, {})
-    assert len(records_of(pulled(connector, "lead", page.cursor))) == 2
+    first = next(pull)
+    (tmp_path / "leads.csv").write_text("id\n1\n3\n", encoding="utf-8")
+    second = next(pull)
+    assert [(page.complete, page.cursor) for page in (first, second)] == [(False, {})] * 2
+    pull = connector.pull("lead", second.cursor)
+    assert next(pull).cursor == {}
+    (tmp_path / "leads.csv").unlink()
+    assert [(page.complete, page.cursor) for page in pull] == [(False, {})]
 
 
 def test_a_repeated_id_is_found_across_pages_and_files(
@@ -343,7 +340,7 @@ def sentence(connector: FilesConnector) -> str:
 def test_wrong_settings_are_one_sentence_with_a_remedy(tmp_path: Path) -> None:
     text = "id,Company,Made\n1,Acme,2024-01-01\n"
     assert sentence(leads(tmp_path, text, "fields = { company = 'company' }\n")) == (
-        "lead: leads.csv has no column 'company', which fields.company names. Did you mean 'Company'? "
+        "test: lead: leads.csv has no column 'company', which fields.company names. Did you mean 'Company'? "
         "Correct fields.company, or export it. There are: id, Company, Made."
     )
     assert "replace names" in sentence(leads(tmp_path, text, "replace = { Firm = { a = 'b' } }\n"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crmbridge.connectors.files import bulk, models
-from crmbridge.connectors.files.cells import ISO
 from crmbridge.connectors.files.decode import Decoded, decode
 from crmbridge.connectors.files.mapping import FileMapping, map_columns
 from crmbridge.connectors.files.options import ObjectOptions, Options
@@ -71,10 +70,25 @@ date_texts = st.one_of(
     dates.map(lambda moment: f"{moment.day:02}.{moment.month:02}.{moment.year:04}"),
     dates.map(lambda moment: f"{moment.day}.{moment.month}.{moment.year:04}"),
     st.sampled_from(
-        ["31.02.2024", "2024-02-30", "2024-13-01", "20240229", "2024-03-31T02:30:00", "2024-10-27 02:30:00"]
-        + ["2024-11-03T01:30:00.5", "1972-01-07T00:30:00", "1986-01-01", "2024-01-01T24:00:00", "2024-1-1"]
-        + ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00", "2024-01-01T00:00:60", " 2024-01-01 "]
-        + ["today", "٢٠٢٤-٠١-٠١"]
+        [
+            "31.02.2024",
+            "2024-02-30",
+            "2024-13-01",
+            "20240229",
+            "2024-03-31T02:30:00",
+            "2024-10-27 02:30:00",
+            "2024-11-03T01:30:00.5",
+            "1972-01-07T00:30:00",
+            "1986-01-01",
+            "2024-01-01T24:00:00",
+            "2024-1-1",
+            "9999-12-31T23:59:59-01:00",
+            "0001-01-01T00:00:00+01:00",
+            "2024-01-01T00:00:60",
+            " 2024-01-01 ",
+            "today",
+            "٢٠٢٤-٠١-٠١",
+        ]
     ),
 )
 number_texts = st.one_of(
@@ -84,8 +98,26 @@ number_texts = st.one_of(
     st.integers(-(10**40), 10**40).map(str),
     st.floats().map(repr),
     st.sampled_from(
-        ["1,234.50", "1.234,50", "1,23", "12,345", "007", "+5", "-0", ".5", "5.", "1e5", "1E-400", "1e9999"]
-        + ["9" * 29 + ".9999999999", "0.0000000005", "12345678901234567890.12345678915", "NaN", "€ 5", "١٢"]
+        [
+            "1,234.50",
+            "1.234,50",
+            "1,23",
+            "12,345",
+            "007",
+            "+5",
+            "-0",
+            ".5",
+            "5.",
+            "1e5",
+            "1E-400",
+            "1e9999",
+            "99999999999999999999999999999.9999999999",
+            "0.0000000005",
+            "12345678901234567890.12345678915",
+            "NaN",
+            "€ 5",
+            "١٢",
+        ]
     ),
 )
 ids = st.one_of(
@@ -294,6 +326,11 @@ def value(
         ("2024-07-01T12:00:00.000+0000", "Europe/Berlin", "2024-07-01T12:00:00"),
         ("2024-07-01 12:00:00.123456-05:30", "UTC", "2024-07-01T17:30:00.123456"),
         ("20240701T120000", "UTC", "2024-07-01T12:00:00"),
+        ("20240701T1200Z", "Europe/Berlin", "2024-07-01T12:00:00"),
+        ("2024-07-01 12:00:00 UTC", "Europe/Berlin", "2024-07-01T12:00:00"),
+        ("2024-07-01 12:00:00 +0200", "UTC", "2024-07-01T10:00:00"),
+        ("2024-07-01t12:00:00.5z", "UTC", "2024-07-01T12:00:00.500000"),
+        ("2024-07-01T12:00:00,123456789+02", "UTC", "2024-07-01T10:00:00.123456"),
         # The clocks skip 02:30: read with the offset before the change. 02:30 comes twice: the first.
         ("2024-03-31T02:30:00", "Europe/Berlin", "2024-03-31T01:30:00"),
         ("2024-10-27T02:30:00", "Europe/Berlin", "2024-10-27T00:30:00"),
@@ -337,10 +374,3 @@ def test_ids_stay_text_and_several_columns_may_make_one() -> None:
     assert value("account", "id", settings=joined, ref="9") == "7-9"
     assert reasons("account", settings=joined, ref=None) == "id: id or ref is empty"
     assert value("account", "id", settings={"id": "row"}, id="x") == "1"
-
-
-def test_the_pattern_of_iso_dates_takes_nothing_that_python_refuses_for_its_form() -> None:
-    start = datetime(2024, 1, 31, 23, 59, 59, 123456, tzinfo=UTC)
-    for spec in ("hours", "minutes", "seconds", "milliseconds", "microseconds"):
-        text = (start + timedelta(days=1)).isoformat(timespec=spec)
-        assert bool(ISO.fullmatch(text)) is (spec != "hours")

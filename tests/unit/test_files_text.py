@@ -172,9 +172,9 @@ def test_rows_of_another_width_are_set_aside_with_line_and_text(tmp_path: Path) 
     assert cells(pages) == [["1", "a\nb"], ["4", "e"]]
     assert [(row.line, row.raw) for row in broken(pages)] == [(4, "2"), (6, "3,c,d"), (8, "5")]
     assert [row.reason for row in broken(pages)] == [
-        "has 1 cells instead of 2",
+        "has 1 cell instead of 2",
         "has 3 cells instead of 2",
-        "has 1 cells instead of 2; is the file cut off here?",
+        "has 1 cell instead of 2; is the file cut off here?",
     ]
     assert [number for page in pages for number in page.numbers] == [1, 4]
 

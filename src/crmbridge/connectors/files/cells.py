@@ -37,10 +37,12 @@ _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
 _STRICT_NUMBERS: Final = ConfigDict(allow_inf_nan=False)
 _TRUE: Final = frozenset({"true", "1", "yes", "y", "t"})
 _FALSE: Final = frozenset({"false", "0", "no", "n", "f"})
+_CLOCK: Final = r"(?:[01]\d|2[0-3]){0}[0-5]\d(?:{0}[0-5]\d{1})?"
+_OFFSET: Final = r"(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 ISO: Final = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)? ?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?"
-    r"|\d{8}(?:[Tt]\d{4}(?:\d\d)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII,
+    rf"\d{{4}}-\d\d-\d\d(?:[T ]{_CLOCK.format(':', r'(?:[.,][0-9]+)?')}{_OFFSET})?"
+    rf"|\d{{8}}(?:T{_CLOCK.format('', '')}{_OFFSET})?",
+    re.ASCII | re.IGNORECASE,
 )
 """A date, or a date and a time to the minute or finer, with or without an offset; extended or basic form."""
 
@@ -91,7 +93,7 @@ def text_of(cell: Any) -> str:
 def scalar_of(cell: Any) -> Scalar:
     """A cell as an attribute: JSON scalars as they are, everything else as text."""
     if isinstance(cell, float) and not math.isfinite(cell):
-        return None if math.isnan(cell) else str(cell)
+        return str(cell)
     return cell if isinstance(cell, (str, bool, int, float)) else text_of(cell)
 
 
@@ -119,8 +121,6 @@ class Number:
     def __call__(self, cell: Any) -> Any:
         if isinstance(cell, bool) or not isinstance(cell, (str, int, float, Decimal)):
             raise ValueError(f"{text_of(cell)!r} is not a number")
-        if isinstance(cell, float) and math.isnan(cell):
-            return None
         text = self.plain(cell) if isinstance(cell, str) else str(cell)
         if text is None:
             return None
@@ -194,10 +194,11 @@ class Moments:
             except ValueError:
                 continue
         if not self.formats and ISO.fullmatch(text):
+            day, time_of_day = text[:8], text[8:].upper().replace("UTC", "Z").replace(",", ".")
             try:
-                return datetime.fromisoformat(text.replace(",", "."))
+                return datetime.fromisoformat(day + time_of_day[:3] + time_of_day[3:].replace(" ", ""))
             except ValueError:
-                pass
+                pass  # a day that no month has
         stated = (
             f"of the form {' or '.join(self.formats)}" if self.formats else "in ISO 8601; set date_format"
         )

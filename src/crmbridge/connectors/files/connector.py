@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, cast
 
@@ -79,7 +80,8 @@ class FilesConnector(Connector):
 
         Nothing in an export says whose it is. Raises SettingsError where the folder can't be read.
         """
-        check_folder(self.options.path)
+        with self._naming_the_connection():
+            check_folder(self.options.path)
         return Org(id=f"files:{self.options.path.name}", label=f"the folder {self.options.path}")
 
     def pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
@@ -87,6 +89,18 @@ class FilesConnector(Connector):
 
         Raises SettingsError.
         """
+        with self._naming_the_connection():
+            yield from self._pull(object_name, cursor)
+
+    @contextmanager
+    def _naming_the_connection(self) -> Iterator[None]:
+        try:
+            yield
+        except SettingsError as error:
+            error.connection = self.context.connection
+            raise
+
+    def _pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
         options = self._options_of(object_name)
         found = exports(self.options.path, object_name, options)
         before: Cursor = cursor or {}
@@ -110,7 +124,7 @@ class FilesConnector(Connector):
                 yield last
             last = page
         last = last or Page(object_name, to_table(object_name, []), before)
-        if [export.state() for export in found] != states:
+        if not all(map(Export.is_still, found, states)):
             # What was read is a mixture of two exports: kept, but read again next time.
             self.context.log("files.changed_while_read", object=object_name)
             yield last
@@ -181,8 +195,7 @@ class FilesConnector(Connector):
         options = self.options.of(object_name)
         if options is None:
             raise SettingsError(
-                f"the connection has no {object_name}.",
-                connection=self.context.connection,
+                f"the settings have no {object_name}.",
                 remedy=f"Add [connections.{self.context.connection}.{object_name}].",
             )
         return options

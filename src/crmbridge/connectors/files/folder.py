@@ -38,6 +38,13 @@ class Export:
         stat = self.path.stat()
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
+    def is_still(self, state: tuple[int, int, int]) -> bool:
+        """Whether nobody has written or removed the file since it was in this state."""
+        try:
+            return self.state() == state
+        except OSError:
+            return False
+
     def fingerprint(self) -> dict[str, JsonValue]:
         """Its size and the SHA-256 of its bytes."""
         digest, size = hashlib.sha256(), 0
@@ -76,10 +83,11 @@ def exports(folder: Path, object_name: ObjectName, options: ObjectOptions) -> li
     """The files of an object, those of one pattern sorted by name. Raises SettingsError."""
     found: dict[str, Export] = {}
     for wanted in options.file:
-        matching = [folder / wanted]
-        if is_pattern(wanted):
+        # A file of this very name comes first: its name may look like a pattern.
+        matching = [folder / wanted] if (folder / wanted).is_file() else []
+        if not matching and is_pattern(wanted):
             matching = sorted(path for path in folder.glob(wanted) if _is_export(path.relative_to(folder)))
-        matching = [path for path in matching if path.is_file()]
+            matching = [path for path in matching if path.is_file()]
         if not matching:
             raise SettingsError(
                 f"{object_name}: there is no file {wanted!r} in {folder}.",

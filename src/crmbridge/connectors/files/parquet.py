@@ -72,16 +72,18 @@ class ParquetFile:
 def plain(column: pa.ChunkedArray, null_values: Sequence[str] = ()) -> pa.ChunkedArray:
     """A column in the few types that the decoders know, with the settings' words for no value made null.
 
-    Moments are counted in microseconds, in UTC where the column has a zone. A column with dates outside the
-    years 1 to 9999 becomes text, so that its rows can be set aside.
+    What is not a number (NaN) is null: that is how many tools store gaps. Moments are counted in
+    microseconds, in UTC where the column has a zone. A column with dates outside the years 1 to 9999 becomes
+    text, so that its rows can be set aside.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
         column = column.cast(pa.string())
-    elif pa.types.is_float16(kind):
-        column = column.cast(pa.float32())
+    elif pa.types.is_floating(kind):
+        column = column.cast(pa.float64())
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
     elif pa.types.is_timestamp(kind):
         column = _within_years(
             column, pa.timestamp("us", "UTC" if kind.tz else None), pa.int64(), _MICROSECONDS

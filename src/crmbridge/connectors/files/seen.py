@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer[Any]]
+LONGEST_RUN: Final = 1 << 21
+"""Hashes in a run at the most: joining two runs takes as much memory again."""
 
 
 class Seen:
-    """The ids met so far: about 24 bytes each, beside the ids themselves in the columns they came in.
+    """The ids met so far: 16 bytes each, beside the ids themselves in the columns they came in.
 
-    Hashes are kept in a few sorted runs, each at least twice as long as the next, so that a page of ids is
+    Hashes are kept in sorted runs, some long ones and a few of falling length, so that a page of ids is
     looked up in a few searches. A hash met again is only a suspicion: the ids themselves decide.
     """
 
@@ -32,11 +34,11 @@ class Seen:
     def add(self, ids: pa.Array, lines: Integers, file: str) -> dict[int, str]:
         """Take up a page of ids and their lines; returns the repeated ones and where each came first."""
         begin, self._count = self._count, self._count + len(ids)
-        self._pages.append((ids, lines, file))
+        self._pages.append((ids, lines.astype(np.int32), file))
         self._begins.append(begin)
         hashes = np.fromiter(map(self._hash_of, ids.to_pylist()), np.int64, len(ids))
         order = np.argsort(hashes, kind="stable")
-        hashes, places = hashes[order], begin + order
+        hashes, places = hashes[order], (begin + order).astype(np.int32)
         suspects: dict[int, int] = {}
         again = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
         for at in again.tolist():
@@ -70,7 +72,10 @@ class Seen:
     def _keep(self, hashes: Integers, places: Integers) -> None:
         if len(hashes):
             self._runs.append((hashes, places))
-        while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
+        while len(self._runs) > 1:
+            earlier_length, later_length = len(self._runs[-2][0]), len(self._runs[-1][0])
+            if earlier_length >= 2 * later_length or earlier_length + later_length > LONGEST_RUN:
+                return
             (later, later_places), (earlier, earlier_places) = self._runs.pop(), self._runs.pop()
             merged = np.concatenate([earlier, later])
             order = np.argsort(merged, kind="stable")

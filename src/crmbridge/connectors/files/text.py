@@ -226,8 +226,8 @@ class TextFile:
             cut_off = record == last and not block.text.endswith((b"\n", b"\r"))
             set_aside(
                 record,
-                f"has {row.actual_columns} cells instead of {row.expected_columns}"
-                + ("; is the file cut off here?" if cut_off else ""),
+                f"has {row.actual_columns} cell{'' if row.actual_columns == 1 else 's'} "
+                f"instead of {row.expected_columns}" + ("; is the file cut off here?" if cut_off else ""),
             )
         return table
 
