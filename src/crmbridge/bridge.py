@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -237,6 +237,13 @@ class Bridge:
             raise SettingsError("a moment needs a time zone, such as 2026-03-31T08:00:00Z.")
         return (at or self._clock()).astimezone(UTC)
 
+    def _spent_today(self, name: str) -> int:
+        since = self._clock() - timedelta(days=1)
+        calls = [
+            run.summary.get("api_calls") for run in self.ledger.runs(name, 500) if run.started_at > since
+        ]
+        return sum(number for number in calls if isinstance(number, int))
+
     def _secrets(self, connection: Connection) -> Secrets:
         return Secrets(connection.name, files=connection.secret_files, ledger=self.ledger)
 
@@ -250,13 +257,17 @@ class Bridge:
     @contextmanager
     def _session(self, name: str) -> Iterator[Session]:
         connection = self.connection(name)
+        secrets = self._secrets(connection)
         context = Context(
             connection=name,
             options=connection.options,
-            secret=self._secrets(connection).get,
+            secret=secrets.get,
             clock=self._clock,
             zone=connection.zone,
             fields=connection.settings.fields,
+            api_budget=connection.settings.api_budget,
+            spent_today=self._spent_today(name),
+            vault=secrets.vault(),
             calls=CallCounter(),
             log=self._log,
         )

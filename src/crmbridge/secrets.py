@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import keyring
 import keyring.errors
@@ -14,11 +16,15 @@ from cryptography.fernet import Fernet, InvalidToken
 from keyring.backend import KeyringBackend
 from pydantic import SecretStr
 
-from crmbridge.errors import SettingsError
+from crmbridge.connectors.http import MemoryVault, Vault
+from crmbridge.errors import BusyError, SettingsError
 from crmbridge.store.ledger import Ledger
 
 KEY_VARIABLE = "CRMBRIDGE_KEY"
 SERVICE = "crmbridge"
+TOKEN: Final = "token"  # noqa: S105 - the name it is stored under
+WAIT_SECONDS: Final = 0.5
+WAITS: Final = 240
 _ELSEWHERE = "the environment, a file of mode 600 or the ledger's encrypted store"
 
 
@@ -69,6 +75,19 @@ class Secrets:
                 self.connection, name, self._cipher().encrypt(value.get_secret_value().encode())
             )
 
+    def stored(self, name: str) -> str | None:
+        """What the ledger's encrypted store holds, or None."""
+        return self._from_ledger(name)
+
+    def vault(self) -> Vault:
+        """Where the token lies: in the ledger where there is a key for it, else in this process."""
+        if self._ledger is None or not self._key():
+            return MemoryVault()
+        return LedgerVault(self, self._ledger)
+
+    def _key(self) -> str | None:
+        return self._environment.get(KEY_VARIABLE) or self._from_keyring("key")
+
     def _from_file(self, name: str) -> str | None:
         path = self._files.get(name)
         if path is None:
@@ -102,7 +121,7 @@ class Secrets:
             ) from error
 
     def _cipher(self) -> Fernet:
-        key = self._environment.get(KEY_VARIABLE) or self._from_keyring("key")
+        key = self._key()
         if not key:
             raise SettingsError(
                 "the ledger's encrypted store has no key.",
@@ -129,6 +148,35 @@ class Secrets:
             raise SettingsError(
                 f"the keyring {backend.name} can't be read: {error}.", connection=self.connection
             ) from error
+
+
+class LedgerVault:
+    """A connection's token for all its processes: encrypted in the ledger, changed by one at a time."""
+
+    def __init__(
+        self, secrets: Secrets, ledger: Ledger, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._secrets, self._ledger, self._sleep = secrets, ledger, sleep
+
+    def read(self) -> str | None:
+        return self._secrets.stored(TOKEN)
+
+    def write(self, text: str) -> None:
+        self._secrets.set(TOKEN, SecretStr(text), store="ledger")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for the others; a holder that died is taken over by the lease itself. Raises BusyError."""
+        with ExitStack() as held:
+            for remaining in reversed(range(WAITS)):
+                try:
+                    held.enter_context(self._ledger.lease(f"token/{self._secrets.connection}"))
+                    break
+                except BusyError:
+                    if not remaining:
+                        raise
+                    self._sleep(WAIT_SECONDS)
+            yield
 
 
 def new_key() -> str:

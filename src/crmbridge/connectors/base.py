@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 from pydantic import BaseModel, JsonValue, SecretStr
 
+from crmbridge.connectors.http import MemoryVault, Vault
 from crmbridge.model.fields import FieldValue
 from crmbridge.model.records import ObjectName, Record
 
@@ -93,7 +94,9 @@ class Context:
 
     `options` is the connection's own part of the settings, validated by the connector's `Options`.
     `secret(name)` returns a secret or raises SettingsError with the ways to set it. `clock` is the only
-    clock. `log` takes an event name and plain values (ids, counts; no names, no tokens).
+    clock. `log` takes an event name and plain values (ids, counts; no names, no tokens). `api_budget` is the
+    connection's share of the vendor's daily limit, `spent_today` the calls its runs of the last 24 hours
+    made. `vault` is where a token lies that all workers and processes of the connection share.
     """
 
     connection: str
@@ -102,6 +105,9 @@ class Context:
     clock: Callable[[], datetime]
     zone: ZoneInfo
     fields: tuple[str, ...] = ()
+    api_budget: float = 0.25
+    spent_today: int = 0
+    vault: Vault = field(default_factory=MemoryVault)
     calls: CallCounter = field(default_factory=CallCounter)
     log: Callable[..., None] = lambda event, **values: None
 

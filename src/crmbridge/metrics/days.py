@@ -63,9 +63,11 @@ def wall_clock(moments: Micros, zone: ZoneInfo) -> Micros:
     first, last = np.searchsorted(starts, [moments.min(), moments.max()], side="right") - 1
     first, last = max(int(first), 0), max(int(last), 0)
     if first == last:
-        return moments + offsets[first]
+        shifted: Micros = moments + offsets[first]
+        return shifted
     within = starts[first + 1 : last + 1]
-    return moments + offsets[first : last + 1][np.searchsorted(within, moments, side="right")]
+    shifted = moments + offsets[first : last + 1][np.searchsorted(within, moments, side="right")]
+    return shifted
 
 
 def days_between(start: Micros, end: Micros, zone: ZoneInfo) -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -93,22 +93,25 @@ def stays(frame: Frame, deals: Deals) -> Stays:
 
 def _changes(frame: Frame, deals: Deals) -> tuple[Numbers, Micros, Numbers, Numbers]:
     """Deal, moment, from and to of every change of a live deal up to the moment, by deal and time."""
-    columns: tuple[list[npt.NDArray[Any]], ...] = ([], [], [], [])
+    deals_of: list[Numbers] = []
+    moments_of: list[Micros] = []
+    sources: list[Numbers] = []
+    targets: list[Numbers] = []
     for piece in pieces(frame, "stage_change", ("deal_id", "at", "from_stage", "to_stage")):
         deal, at = deals.ids.find(piece["deal_id"]), moments(piece["at"])
         kept = (deal >= 0) & (at <= micros(frame.moment)) & (at != UNKNOWN_MOMENT)
         kept &= truths(piece["to_stage"].is_valid(), unknown=False)
         chosen = pa.array(kept)
-        source = deals.stages.number(piece["from_stage"].filter(chosen))
-        target = deals.stages.number(piece["to_stage"].filter(chosen))
-        for column, values in zip(columns, (deal[kept], at[kept], source, target), strict=True):
-            column.append(values if column is columns[1] else values.astype(np.int32))
-    if not columns[0]:
+        deals_of.append(deal[kept].astype(np.int32))
+        moments_of.append(at[kept])
+        sources.append(deals.stages.number(piece["from_stage"].filter(chosen)).astype(np.int32))
+        targets.append(deals.stages.number(piece["to_stage"].filter(chosen)).astype(np.int32))
+    if not deals_of:
         none = np.zeros(0, np.int32)
         return none, none.astype(np.int64), none, none
-    deal, at = np.concatenate(columns[0]), np.concatenate(columns[1])
-    order = _by_deal_and_time(deal, at, len(deals.ids))
-    return deal[order], at[order], np.concatenate(columns[2])[order], np.concatenate(columns[3])[order]
+    where, when = np.concatenate(deals_of), np.concatenate(moments_of)
+    order = _by_deal_and_time(where, when, len(deals.ids))
+    return where[order], when[order], np.concatenate(sources)[order], np.concatenate(targets)[order]
 
 
 def _by_deal_and_time(deal: Numbers, at: Micros, number: int) -> npt.NDArray[np.int64]:
