@@ -114,7 +114,7 @@ def test_the_calibration_error_sees_a_model_that_is_off() -> None:
 
 def test_lift_counts_ties_at_the_border_in_part() -> None:
     p = np.array([0.9] + [0.5] * 9)
-    y = np.array([1.0] + [1.0, 0, 0, 0, 0, 0, 0, 0, 0])
+    y = np.array([1.0, 1.0, 0, 0, 0, 0, 0, 0, 0, 0])
     found = lift(p, y, 0.3)
     assert found is not None
     assert found["rate"] == pytest.approx((1 + 2 / 9) / 3)

@@ -1,4 +1,4 @@
-"""Snapshots: what a score is learned from must be what could be known, at ages at which scores are asked for."""
+"""Snapshots: what a score is learned from is what could be known, at ages at which scores are asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from crmbridge.metrics.days import DAY, micros
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Floats
+from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, Flags, Floats
 from crmbridge.metrics.need.outcomes import Outcomes, read_outcomes
 from crmbridge.metrics.need.snapshots import ENOUGH, Training, account_cases, open_cases, training_cases
 from crmbridge.model.records import Account, Deal, Lead, Order, StageChange
@@ -18,7 +18,7 @@ from tests.unit.need_organisation import NOW, frame, leads
 _NOTHING = frame({})
 
 
-def _outcomes(created: Floats, lived: Floats, won: np.ndarray) -> Outcomes:
+def _outcomes(created: Floats, lived: Floats, won: Flags) -> Outcomes:
     """Records created and ended so many days before now (a record that would end later is open)."""
     now = micros(NOW)
     start = now - (created * DAY).astype(np.int64)
@@ -60,7 +60,7 @@ def test_no_snapshot_is_taken_before_the_record_was_created_or_after_it_ended() 
 
 
 def test_the_outcome_counts_only_within_the_horizon() -> None:
-    created = np.full(6, 400.0) - np.arange(6)
+    created = 400.0 - np.arange(6.0)
     lived = np.array([10.0, 89.0, 91.0, 300.0, 5.0, 1000.0])
     won = np.array([True, True, True, True, False, False])
     cases = training_cases(_outcomes(created, lived, won), _NOTHING, 90, seed=0).cases
@@ -71,7 +71,10 @@ def test_the_outcome_counts_only_within_the_horizon() -> None:
 def test_an_open_record_is_a_negative_once_its_horizon_has_passed_and_not_before() -> None:
     created = np.array([100.0, 80.0, 50.0])
     training = training_cases(
-        _outcomes(created, np.array([999.0, 999.0, 10.0]), np.array([False, False, True])), _NOTHING, 90, seed=0
+        _outcomes(created, np.array([999.0, 999.0, 10.0]), np.array([False, False, True])),
+        _NOTHING,
+        90,
+        seed=0,
     )
     seen = set(training.cases.record.tolist())
     assert 0 in seen

@@ -110,7 +110,7 @@ def _plan_number(column: Column) -> Field | Unfit:
     scale = scale or _difference(high, low)
     if scale == 0.0 and len(known) == len(column):
         return "constant"
-    edges = sorted({edge for edge in (least, median, most) if low < edge})
+    edges = sorted({edge for edge in (least, median, most) if edge < high})
     return Field(column.name, "number", (), median, scale or 1.0, tuple(edges))
 
 

@@ -1,23 +1,26 @@
 """The leak guard: inputs that are known only after the outcome, told by how they look.
 
 Only values that were not known at the moment of the snapshot but are assumed to have held then can leak; so a
-field is judged on those, closed records against each other and against the open ones."""
+field is judged on those, closed records against each other and against the open ones.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crmbridge.metrics.need.arrays import Flags, Floats
+from crmbridge.metrics.need.arrays import Codes, Flags, Floats
 from crmbridge.metrics.need.columns import Column
 from crmbridge.metrics.need.design import Field, encode
-from crmbridge.metrics.need.evaluate import Z90
+from crmbridge.metrics.need.evaluate import Z90, Z99
 from crmbridge.metrics.need.snapshots import Cases
 
 FEWEST = 20
 """Records below which nothing is said about a group."""
-FILL_GAP = 0.3
+FILL_GAP = 0.2
+SURPRISE = 10.0
+"""Records that should be filled by their share; that none is can't be chance."""
 TOO_GOOD = 0.9
 TOO_GOOD_ALONE = 0.95
 SHIFT = 0.25
@@ -49,7 +52,8 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
     compared = len(current) >= FEWEST
     if compared and int(ended.sum()) >= FEWEST:
         share, now = float(filled[ended].mean()), float(current.present.mean())
-        if share - now > FILL_GAP or (now == 0.0 and filled[ended].sum() >= FEWEST):
+        never = now == 0.0 and share * len(current) >= SURPRISE
+        if never or _surely_fewer(now, len(current), share, int(ended.sum())):
             return Suspect("filled_at_closing", {"closed": share, "open": now})
     suspect = _filled_for_one_outcome(filled[ended], truth[ended])
     if suspect is not None:
@@ -57,16 +61,32 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
     positives = int(truth.sum())
     if min(positives, len(truth) - positives) < FEWEST:
         return None
-    group = encode(field, past).group[doubtful]
-    seen = np.bincount(group, minlength=field.groups).astype(np.float64)
-    hits = np.bincount(group, truth, minlength=field.groups).astype(np.float64)
+    fine = _finely_cut(field, past)
+    group = encode(fine, past).group[doubtful]
+    seen = np.bincount(group, minlength=fine.groups).astype(np.float64)
+    hits = np.bincount(group, truth, minlength=fine.groups).astype(np.float64)
     area, error = separation(hits, seen - hits)
     if area - Z90 * error <= TOO_GOOD:
         return None
     if not compared:
         return Suspect("too_good", {"auc": area}) if area - Z90 * error > TOO_GOOD_ALONE else None
-    shift = stability(group, encode(field, current).group, field.groups)
+    shift = stability(group, encode(fine, current).group, fine.groups)
     return Suspect("too_good", {"auc": area, "psi": shift}) if shift > SHIFT else None
+
+
+def _surely_fewer(now: float, open_records: int, share: float, closed_records: int) -> bool:
+    """Whether clearly fewer open records are filled than closed ones: by more than FILL_GAP, chance apart."""
+    error = np.sqrt(now * (1.0 - now) / open_records + share * (1.0 - share) / closed_records)
+    return bool(share - now - Z99 * error > FILL_GAP)
+
+
+def _finely_cut(field: Field, column: Column) -> Field:
+    """A number in twentieths instead of quarters: few cases may be enough to give the outcome away."""
+    if field.kind != "number":
+        return field
+    known = column.known_numbers()
+    cuts = np.unique(np.quantile(known, np.arange(1, 20) / 20.0))
+    return replace(field, edges=tuple(cuts[cuts < known.max()].tolist()))
 
 
 def _filled_for_one_outcome(filled: Flags, truth: Flags) -> Suspect | None:
@@ -75,7 +95,7 @@ def _filled_for_one_outcome(filled: Flags, truth: Flags) -> Suspect | None:
     for outcome in (True, False):
         size = int((truth == outcome).sum())
         expected = total * size / max(len(truth), 1)
-        if expected >= 10.0 and not filled[truth == outcome].any():
+        if expected >= SURPRISE and not filled[truth == outcome].any():
             return Suspect("one_outcome", {"positive": float(not outcome), "filled": float(total)})
     return None
 
@@ -96,12 +116,16 @@ def separation(positives: Floats, negatives: Floats) -> tuple[float, float]:
     return area, float(np.sqrt(spread))
 
 
-def stability(before: np.ndarray, after: np.ndarray, groups: int) -> float:
-    """The population stability index of two samples: sum (p - q) ln(p / q) over the groups; 0 when alike.
+def stability(before: Codes, after: Codes, groups: int) -> float:
+    """The population stability index of two samples: sum (p - q) ln(p / q) over the groups, less what chance
+    alone makes of it at most (99 %); 0 when alike.
 
-    Half a case is added to each group, so that an empty one stays finite.
+    Half a case is added to each group, so that an empty one stays finite. By chance the index is about a
+    chi-square of the groups - 1, times 1 / n + 1 / m.
     """
     p = np.bincount(before, minlength=groups) + 0.5
     q = np.bincount(after, minlength=groups) + 0.5
+    free = float(np.count_nonzero((p > 1.0) | (q > 1.0)) - 1)
+    chance = (free + Z99 * np.sqrt(2.0 * free)) * (1.0 / p.sum() + 1.0 / q.sum()) if free > 0.0 else 0.0
     p, q = p / p.sum(), q / q.sum()
-    return float(np.sum((p - q) * np.log(p / q)))
+    return max(float(np.sum((p - q) * np.log(p / q))) - float(chance), 0.0)
