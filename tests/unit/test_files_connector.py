@@ -317,7 +317,9 @@ def test_objects_come_in_the_order_of_their_references(tmp_path: Path) -> None:
     assert list(connector.objects()) == ["rep", "lead", "deal", "activity", "order"]
 
 
-def test_the_org_stays_the_same_when_the_folder_moves_or_files_are_added(tmp_path: Path) -> None:
+def test_the_org_stays_the_same_when_the_folder_moves_or_files_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = tmp_path / "a" / "acme", tmp_path / "b" / "acme"
     one.mkdir(parents=True)
     other.mkdir(parents=True)
@@ -327,6 +329,8 @@ def test_the_org_stays_the_same_when_the_folder_moves_or_files_are_added(tmp_pat
         == connection(other, {**settings, "rep": {"file": "y.csv"}}).org().id
     )
     assert connection(one, settings).org().id != connection(tmp_path, settings).org().id
+    monkeypatch.chdir(one)
+    assert connection(Path("."), settings).org().id == connection(one, settings).org().id
 
 
 def sentence(connector: FilesConnector) -> str:

@@ -61,7 +61,7 @@ def closes(text: str) -> bool:
     return list(csv.reader(io.StringIO(text + "\nafter", newline="")))[-1] == ["after"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(messy)
 @example('a,"b\n2",c\r\n\r\n1,"2""3",4\r5')
 @example('5" pipe,"x\ny"\n1,2')
@@ -85,7 +85,7 @@ def test_records_begin_where_pythons_csv_begins_them(text: str) -> None:
     assert bounds.consumed == len(text.encode())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(messy, st.integers(min_value=0, max_value=60))
 def test_a_text_cut_anywhere_has_the_same_records(text: str, place: int) -> None:
     whole = text.encode()
@@ -99,7 +99,7 @@ def test_a_text_cut_anywhere_has_the_same_records(text: str, place: int) -> None
         assert lines == all_at_once.lines.tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.lists(st.text(alphabet='ab7 ",;\n\r\x00é\u2028', max_size=5), min_size=3, max_size=3), max_size=8
@@ -114,7 +114,7 @@ def test_what_pythons_csv_writes_is_read_back_cell_by_cell(tmp_path_factory, row
     assert not broken(pages)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(messy)
 def test_every_record_of_a_messy_file_is_a_row_or_is_set_aside(tmp_path_factory, text) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path_factory.mktemp("csv") / "rows.csv"

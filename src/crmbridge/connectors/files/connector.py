@@ -82,7 +82,8 @@ class FilesConnector(Connector):
         """
         with self._naming_the_connection():
             check_folder(self.options.path)
-        return Org(id=f"files:{self.options.path.name}", label=f"the folder {self.options.path}")
+        folder = self.options.path.resolve()
+        return Org(id=f"files:{folder.name}", label=f"the folder {folder}")
 
     def pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
         """Yield all records of an object where anything changed since `cursor`, else nothing.
