@@ -63,11 +63,9 @@ def wall_clock(moments: Micros, zone: ZoneInfo) -> Micros:
     first, last = np.searchsorted(starts, [moments.min(), moments.max()], side="right") - 1
     first, last = max(int(first), 0), max(int(last), 0)
     if first == last:
-        shifted: Micros = moments + offsets[first]
-        return shifted
+        return moments + offsets[first]
     within = starts[first + 1 : last + 1]
-    shifted = moments + offsets[first : last + 1][np.searchsorted(within, moments, side="right")]
-    return shifted
+    return moments + offsets[first : last + 1][np.searchsorted(within, moments, side="right")]
 
 
 def days_between(start: Micros, end: Micros, zone: ZoneInfo) -> npt.NDArray[np.float64]:
