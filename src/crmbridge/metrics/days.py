@@ -63,7 +63,7 @@ def wall_clock(moments: Micros, zone: ZoneInfo) -> Micros:
     first, last = np.searchsorted(starts, [moments.min(), moments.max()], side="right") - 1
     first, last = max(int(first), 0), max(int(last), 0)
     if first == last:
-        return moments + offsets[first]
+        return moments + int(offsets[first])
     within = starts[first + 1 : last + 1]
     return moments + offsets[first : last + 1][np.searchsorted(within, moments, side="right")]
 
