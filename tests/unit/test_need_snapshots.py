@@ -107,14 +107,33 @@ def test_draws_are_the_same_again_differ_by_seed_and_not_by_the_order_of_records
         ({"closed_at": None, "converted_at": None}, "the closing date is not known"),
     ],
 )
-def test_without_dates_every_closed_record_is_one_case_as_it_stands_and_the_reason_is_said(
+def test_without_dates_every_decided_record_is_one_case_as_it_stands_and_the_reason_is_said(
     change: dict[str, object], why: str
 ) -> None:
     rows = [lead.model_copy(update=change) for lead in leads(200)]
     training = training_cases(read_outcomes(frame({"lead": rows}), "lead"), frame({}), 90, seed=0)
-    closed = sum(bool(lead.is_converted or lead.is_disqualified) for lead in rows)
+    horizon = NOW - timedelta(days=90)
+    decided = [
+        lead
+        for lead in rows
+        if lead.is_converted
+        or lead.is_disqualified
+        or (lead.created_at is not None and lead.created_at <= horizon)
+    ]
     assert (training.mode, training.why) == ("as_it_stands", why)
-    assert len(training.cases) == closed
+    assert len(training.cases) == len(decided)
+    assert training.cases.y.sum() == sum(bool(lead.is_converted) for lead in rows)
+
+
+def test_an_export_that_only_says_who_converted_learns_from_the_others_once_their_horizon_has_passed() -> (
+    None
+):
+    rows = [
+        Lead(id=f"L{number}", created_at=NOW - timedelta(days=100), is_converted=number < 30)
+        for number in range(200)
+    ]
+    training = training_cases(read_outcomes(frame({"lead": rows}), "lead"), frame({}), 90, seed=0)
+    assert (len(training.cases), training.cases.y.sum()) == (200, 30)
 
 
 def test_open_records_are_asked_about_once_and_closed_ones_not_at_all() -> None:

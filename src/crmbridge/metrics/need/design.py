@@ -176,6 +176,11 @@ class Design:
         return 1 + sum(field.width for field in self.fields)
 
     @cached_property
+    def field_of_column(self) -> Ints:
+        """The place of each matrix column's field; -1 for the 1."""
+        return np.repeat(np.arange(-1, len(self.fields)), [1, *(field.width for field in self.fields)])
+
+    @cached_property
     def layout(self) -> Layout:
         """Dense are the 1 and every z; a number's only level is `missing`."""
         numbers = [

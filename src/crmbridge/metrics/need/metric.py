@@ -28,6 +28,7 @@ from crmbridge.metrics.need.explain import GroupRates, contributions, group_rate
 from crmbridge.metrics.need.inputs import Inputs, Reader, is_of_record
 from crmbridge.metrics.need.logistic import covariance, probability
 from crmbridge.metrics.need.outcomes import read_outcomes
+from crmbridge.metrics.need.scales import START
 from crmbridge.metrics.need.snapshots import (
     Cases,
     Training,
@@ -41,7 +42,6 @@ from crmbridge.metrics.need.train import (
     NEEDED_TO_TEST,
     PRIOR_OUTCOMES,
     PRIOR_RATES,
-    PRIOR_SD,
     Learner,
 )
 from crmbridge.model.fields import result_schema
@@ -139,8 +139,8 @@ class NeedMetric(Metric):
             "prior": {
                 "rate": PRIOR_RATES[object_name],
                 "outcomes": PRIOR_OUTCOMES,
-                "coefficient_sd": PRIOR_SD,
-                "text": self._text.prior(PRIOR_RATES[object_name], PRIOR_OUTCOMES, PRIOR_SD),
+                "coefficient_sd": START,
+                "text": self._text.prior(PRIOR_RATES[object_name], PRIOR_OUTCOMES, START),
             },
         }
         return Model(
@@ -163,7 +163,7 @@ class NeedMetric(Metric):
 
     def _parameters(self, learner: Learner, matrix: Matrix) -> dict[str, Any]:
         """The final fit on all cases, as JSON."""
-        found, centre = learner.fit(matrix, None)
+        found = learner.fit(matrix, None)
         cases, undecided = learner.training.cases, learner.training.undecided
         first = first_cases(learner.training)
         rates = []
@@ -175,9 +175,9 @@ class NeedMetric(Metric):
             rates.append(group_rates(field, group, cases.record, cases.y, rows).as_json())
         return {
             "fields": [field.as_json() for field in matrix.design.fields],
-            "theta": _rounded(found.theta),
-            "centre": _rounded(centre),
-            "factor": _rounded(found.factor[np.tril_indices(len(found.factor))]),
+            "theta": _rounded(found.fit.theta),
+            "centre": _rounded(found.centre),
+            "factor": _rounded(found.fit.factor[np.tril_indices(len(found.fit.factor))]),
             "rates": rates,
         }
 

@@ -63,7 +63,8 @@ class Training:
     """The cases to learn from, and how they came about (all counts are of records).
 
     `mode` "as_it_stands" means that creation or closing dates are missing or all the same, for the stated
-    `why`: each closed record is one case in its present state, and neither ages nor activities can be used.
+    `why`: each record that is closed, or whose horizon has passed, is one case in its present state, and
+    neither ages nor activities can be used.
     """
 
     cases: Cases
@@ -100,7 +101,8 @@ def training_cases(outcomes: Outcomes, frame: Frame, horizon_days: int, seed: in
     usable = (outcomes.created != UNKNOWN) & (outcomes.end != UNKNOWN)
     why = _why_not_in_time(outcomes, usable)
     if why is not None:
-        record = np.flatnonzero(outcomes.closed)
+        overdue = outcomes.created <= micros(frame.moment) - horizon_days * DAY
+        record = np.flatnonzero(outcomes.closed | (overdue & (outcomes.created != UNKNOWN)))
         now = np.full(len(record), micros(frame.moment))
         y = outcomes.positive[record].astype(np.float64)
         nothing = np.zeros(len(record), np.int64)

@@ -14,13 +14,13 @@ from crmbridge.metrics.need.ids import uniform
 from crmbridge.metrics.need.inputs import age_band
 from crmbridge.metrics.need.logistic import EXACT, ROUGH, Fit, Prior, fit
 from crmbridge.metrics.need.rows import EmbeddedRows, Rows
+from crmbridge.metrics.need.scales import learn_scales, precision_of
 from crmbridge.metrics.need.snapshots import Training
 from crmbridge.metrics.need.tested import Level, Tested
 from crmbridge.model.records import ObjectName
 
 PRIOR_RATES: Final[dict[ObjectName, float]] = {"lead": 0.10, "deal": 0.25, "account": 0.30}
 PRIOR_OUTCOMES: Final = 2.0
-PRIOR_SD: Final = 1.0
 NEEDED: Final = 10
 """Records of each outcome from which on inputs are used."""
 NEEDED_TO_TEST: Final = 200
@@ -30,6 +30,15 @@ _FOLDS: Final = 5
 _FOLD_STREAM: Final = 9
 _THIN: Final = 60_000
 """Cases of the sample that a climb starts on."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit, the centre (the means of the matrix columns: reasons are told from there), and each field's scale."""
+
+    fit: Fit
+    centre: Floats
+    scales: Floats
 
 
 @dataclass(frozen=True)
@@ -49,20 +58,16 @@ class Learner:
         return self.training.records / max(len(cases), 1)
 
     def fit(
-        self, matrix: Matrix, rows: Ints | None, *, start: Fit | None = None, until: float = EXACT
-    ) -> tuple[Fit, Floats]:
-        """The maximum on these cases (all where None), and the centre: the means of the matrix columns.
+        self, matrix: Matrix, rows: Ints | None, *, start: Fitted | None = None, until: float = EXACT
+    ) -> Fitted:
+        """The maximum on these cases (all where None).
 
-        Undecided cases have their age and are average in everything else, so they do not move the other
-        means.
+        Undecided cases have their age and are average in everything else, so they do not move the other means.
         """
         chosen = np.arange(len(matrix)) if rows is None else rows
         undecided = self.training.undecided[chosen]
         ages = matrix.narrowed((AGE,))
         centre, image = _centre(matrix, ages, chosen, chosen[~undecided])
-        precision = np.full(matrix.design.width, PRIOR_SD**-2)
-        precision[0] = 0.0
-        prior = Prior(precision, centre, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
         y, weight = self.training.cases.y, self.independence
 
         def parts(step: int) -> list[Rows]:
@@ -70,11 +75,21 @@ class Learner:
             with_age_only = (EmbeddedRows(part, image) for part in ages.parts(open_still, y))
             return [*matrix.parts(decided, y), *with_age_only]
 
-        step = len(chosen) // _THIN
-        if start is None and step >= 3:
-            # Most of the way on a thin sample; the maximum does not depend on where the climb starts.
-            start = fit(parts(step), prior, weight=weight * step, until=ROUGH)
-        return fit(parts(1), prior, start=start, weight=weight, until=until), centre
+        def fit_with(of: list[Rows], precision: Floats, begin: Fit | None, to: float) -> Fit:
+            prior = Prior(precision, centre, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
+            return fit(of, prior, start=begin, weight=weight, until=to)
+
+        # A thin sample tells the scales well enough, and where to start; the maximum does not depend on that.
+        thin = parts(max(len(chosen) // _THIN, 1))
+        scales, found = learn_scales(
+            lambda precision, begin: fit_with(thin, precision, begin, ROUGH),
+            matrix.design.field_of_column,
+            centre > 0.0,
+            None if start is None else start.scales,
+        )
+        begin = found if start is None else start.fit
+        precision = precision_of(scales, matrix.design.field_of_column)
+        return Fitted(fit_with(parts(1), precision, begin, until), centre, scales)
 
     def narrowed(self, level: Level) -> Matrix:
         """The matrix of the fields that a level uses."""
@@ -100,12 +115,11 @@ class Learner:
         logits = {level: np.zeros(len(cases)) for level in levels}
         for level in levels:
             matrix = self.narrowed(level)
-            start: Fit | None = None
+            found: Fitted | None = None
             for part in parts:
-                found, _ = self.fit(matrix, np.flatnonzero(~part), start=start, until=ROUGH)
-                start = found
+                found = self.fit(matrix, np.flatnonzero(~part), start=found, until=ROUGH)
                 held_out = np.flatnonzero(part)
-                logits[level][held_out] = matrix.logit(found.theta, held_out)
+                logits[level][held_out] = matrix.logit(found.fit.theta, held_out)
         kind: Literal["time", "period", "folds"]
         kind = "folds" if newest is None else "period" if self.object_name == "account" else "time"
         trained = distinct(cases.record[~parts[0]])
@@ -157,8 +171,12 @@ class Learner:
         few = tested is None or tested.records < NEEDED_TO_TEST
         if tested is None:
             return "full", True
-        gained = tested.gain_of_inputs
-        if gained is not None and (gained.surely_above(0.0) or (few and gained.high > 0.0)):
+        gained, ranks = tested.gain_of_inputs, tested.auc_at_same_age
+        if gained is not None and few and gained.high > 0.0:
+            return "full", few
+        # With few good outcomes the ranking shows earlier than the log-loss that there is something to see.
+        ranks_surely = ranks is not None and ranks.surely_above(0.5)
+        if gained is not None and gained.value > 0.0 and (gained.surely_above(0.0) or ranks_surely):
             return "full", few
         of_age = tested.gain_of_age
         return ("age" if of_age is not None and of_age.surely_above(0.0) else "base"), few
