@@ -125,9 +125,7 @@ def test_without_dates_every_decided_record_is_one_case_as_it_stands_and_the_rea
     assert training.cases.y.sum() == sum(bool(lead.is_converted) for lead in rows)
 
 
-def test_an_export_that_only_says_who_converted_learns_from_the_others_once_their_horizon_has_passed() -> (
-    None
-):
+def test_an_export_that_only_says_who_converted_learns_from_the_others_after_the_horizon() -> None:
     rows = [
         Lead(id=f"L{number}", created_at=NOW - timedelta(days=100), is_converted=number < 30)
         for number in range(200)

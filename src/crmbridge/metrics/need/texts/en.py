@@ -102,7 +102,7 @@ def with_rate(subject: str, object_name: ObjectName, share: float, n: int, of_al
 
 def beside_others(subject: str, object_name: ObjectName, n: int) -> str:
     """For a group whose own rate points the other way: the effect shows only beside the other inputs."""
-    return f"{subject}: beside the other inputs ({n:,} such {SUCH[object_name]})"
+    return f"{subject}, the other inputs being equal ({n:,} such {SUCH[object_name]})"
 
 
 def unseen(subject: str, object_name: ObjectName) -> str:
