@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -115,7 +115,7 @@ class Reader:
             joined = read_as_of(
                 self._frame, "account", ids, row, cases.moment, account_field_names(self._frame)
             )
-            columns |= {ACCOUNT_PREFIX + name: found for name, found in joined.columns.items()}
+            columns |= _renamed(joined.columns)
             # Which account a deal belongs to is itself a field that may have been filled in later.
             account_assumed = joined.assumed | state.assumed
         columns, contacts = self._with_events(columns, cases, created)
@@ -150,9 +150,11 @@ class Reader:
             fields = account_field_names(self._frame)
             levels = None if known is None else {n: known.get(ACCOUNT_PREFIX + n, ()) for n in fields}
             joined = read_now(self._frame, "account", ids, fields, levels)
-            for name, found in joined.items():
-                padded = _with_empty_row(found)
-                columns[ACCOUNT_PREFIX + name] = padded.take(np.where(row < 0, len(ids), row))
+            spread = {
+                name: _with_empty_row(found).take(np.where(row < 0, len(ids), row))
+                for name, found in joined.items()
+            }
+            columns |= _renamed(spread)
         return columns
 
     def _accounts(self, cases: Cases) -> tuple[pa.Array, Ints]:
@@ -214,6 +216,13 @@ def created_per_case(outcomes: Outcomes, cases: Cases) -> Ints:
 
 def _numbers(found: Column) -> np.ndarray:
     return found.numbers if found.numbers is not None else np.full(len(found), np.nan)
+
+
+def _renamed(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """An account's columns under the names they have as inputs of a deal."""
+    return {
+        ACCOUNT_PREFIX + name: replace(found, name=ACCOUNT_PREFIX + name) for name, found in columns.items()
+    }
 
 
 def _with_empty_row(found: Column) -> Column:

@@ -34,7 +34,7 @@ _THIN: Final = 60_000
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit, the centre (the means of the matrix columns: reasons are told from there), and each field's scale."""
+    """A fit, the centre (the means of the matrix columns, where reasons start), and each field's scale."""
 
     fit: Fit
     centre: Floats
@@ -62,7 +62,7 @@ class Learner:
     ) -> Fitted:
         """The maximum on these cases (all where None).
 
-        Undecided cases have their age and are average in everything else, so they do not move the other means.
+        Undecided cases have their age and are average in all else, so they do not move the other means.
         """
         chosen = np.arange(len(matrix)) if rows is None else rows
         undecided = self.training.undecided[chosen]
