@@ -228,31 +228,31 @@ def prior(rate: float, outcomes: float, sd: float) -> str:
 
 # Next action
 
-_KINDS: Final[Mapping[str, str]] = {"call": "Call", "meeting": "Meeting", "email": "E-mail", "task": "Task"}
+_KINDS: Final[Mapping[str, str]] = {"call": "call", "meeting": "meeting", "email": "e-mail", "task": "task"}
 
 
 def planned(kind: str, day: date, days: int) -> str:
     when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days} days"
-    return f"{_KINDS.get(kind, 'Activity')} planned {when} ({day.isoformat()}): prepare it"
+    return f"Prepare: {_KINDS.get(kind, 'activity')} planned {when} ({day.isoformat()})"
 
 
 def first_contact(age: int | None) -> str:
     since = "" if age is None or age == 0 else f" in {days(age)}"
-    return f"Never contacted{since}: make the first call"
+    return f"Make the first call: never contacted{since}"
 
 
 def call_again(since: int) -> str:
-    return f"No contact for {days(since)}: call"
+    return f"Call: no contact for {days(since)}"
 
 
 def try_again(since: int) -> str:
     ago = "today" if since == 0 else f"{days(since)} ago"
-    return f"Last tried {ago} without an answer: try again"
+    return f"Try again: last tried {ago} without an answer"
 
 
 def in_touch(since: int) -> str:
     ago = "today" if since == 0 else f"{days(since)} ago"
-    return f"In touch, last contact {ago}: agree on the next step"
+    return f"Agree on the next step: in touch, last contact {ago}"
 
 
 def days(number_: int) -> str:
