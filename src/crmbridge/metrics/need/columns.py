@@ -135,22 +135,25 @@ class ColumnReader:
             self._numeric,
         )
 
-    def _put(self, rows: Ints, present: Flags, numbers: Floats) -> None:
+    def _put(self, rows: Ints, present: Flags, numbers: Floats, place: Ints | None = None) -> None:
+        """`numbers` are those of the rows, or with `place` those of the different texts."""
         self._present[rows] = present
         self._filled += int(present.sum())
-        numeric = int(np.isfinite(numbers).sum())
-        if numeric:
-            self._numeric += numeric
-            if self._numbers is None:
-                self._numbers = np.full(len(self._present), np.nan)
-            self._numbers[rows] = numbers
+        if not bool(np.isfinite(numbers).any()):
+            return
+        if place is not None:
+            numbers = numbers[place]
+        self._numeric += int(np.isfinite(numbers).sum())
+        if self._numbers is None:
+            self._numbers = np.full(len(self._present), np.nan)
+        self._numbers[rows] = numbers
 
     def _put_texts(self, rows: Ints, values: pa.Array) -> None:
         encoded = values.dictionary_encode()
         place = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
         texts = self._untagged(encoded.dictionary)
         present = np.append(np.asarray(texts.is_valid()), False)[place]
-        self._put(rows, present, np.append(_spelled_numbers(texts), np.nan)[place])
+        self._put(rows, present, np.append(_spelled_numbers(texts), np.nan), place)
         if self._codes is not None and self._learns and pc.count_distinct(texts).as_py() > MOST_TEXTS:
             self._codes, self._places = None, {}
         if self._codes is not None:

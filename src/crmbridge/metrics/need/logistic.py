@@ -73,11 +73,18 @@ def log_loss(logit: Floats, y: Floats) -> Floats:
 
 
 def fit(
-    parts: Parts, prior: Prior, *, start: Fit | None = None, weight: float = 1.0, until: float = EXACT
+    parts: Parts,
+    prior: Prior,
+    *,
+    start: Fit | None = None,
+    weight: float = 1.0,
+    until: float = EXACT,
+    fresh: bool = True,
 ) -> Fit:
     """Climb to the maximum. `start`, a fit of similar rows, speeds it up and does not change where it ends.
 
-    `weight` multiplies the log-likelihood: below 1 where rows are not independent outcomes.
+    `weight` multiplies the log-likelihood: below 1 where rows are not independent outcomes. Without `fresh`
+    the factor may be that of an earlier step: good enough to start another climb from.
     """
     theta = np.zeros(len(prior.precision)) if start is None else start.theta
     outcomes = weight * sum(len(rows.y) for rows in parts)
@@ -87,14 +94,14 @@ def fit(
     value, log_likelihood, slope = _slope(parts, prior, theta, weight)
     before, converged, steps = np.inf, False, 0
     while steps < _STEPS and not converged:
-        fresh = factor is None
+        kept = factor is not None
         if factor is None:
             factor = _factor(_curvature(parts, prior, theta, weight))
         step = cho_solve((factor, True), slope)
         decrement = float(slope @ step)
         if decrement <= until:
             converged = True
-        elif not fresh and decrement > _SLOW * before:
+        elif kept and decrement > _SLOW * before:
             factor = None
         else:
             before, steps = decrement, steps + 1
@@ -108,7 +115,8 @@ def fit(
                 break
             theta = theta + size * step
             value, log_likelihood, slope = tried
-    factor = _factor(_curvature(parts, prior, theta, weight))
+    if factor is None or fresh:
+        factor = _factor(_curvature(parts, prior, theta, weight))
     return Fit(theta, factor, log_likelihood, converged, steps, outcomes)
 
 

@@ -14,6 +14,7 @@ from crmbridge.metrics.base import Frame, Metric
 from crmbridge.metrics.need.actions import next_actions
 from crmbridge.metrics.need.arrays import Floats, Ints
 from crmbridge.metrics.need.card import (
+    Inventory,
     base_rate,
     first_cases,
     metrics,
@@ -42,6 +43,7 @@ from crmbridge.metrics.need.train import (
     NEEDED_TO_TEST,
     PRIOR_OUTCOMES,
     PRIOR_RATES,
+    Fitted,
     Learner,
 )
 from crmbridge.model.fields import result_schema
@@ -96,12 +98,9 @@ class NeedMetric(Metric):
 
     def fit(self, object_name: ObjectName, frame: Frame) -> Model:
         """Learn from the frame. With too little to learn from, the model is the base rate or abstains."""
-        training, current, created = self._cases(object_name, frame)
-        reader = Reader(frame, object_name, self.settings.window_days, training.mode)
-        past, now = reader.past(training.cases, created), reader.fields(current)
-        design, inventory = choose_inputs(object_name, self.settings, self._text, training.cases, past, now)
-        learner = Learner(object_name, training, design.encode(past.columns, len(training.cases)))
-        tested = learner.test(self.settings.seed)
+        learner, inventory = self._learner(object_name, frame)
+        training = learner.training
+        tested, models = learner.test(self.settings.seed)
         counts = outcome_counts(training)
         level, provisional = learner.level(tested, counts["used_positives"], counts["used_negatives"])
         parameters: dict[str, Any] = {
@@ -111,7 +110,7 @@ class NeedMetric(Metric):
             "window_days": self.settings.window_days,
         }
         if level != "none":
-            parameters |= self._parameters(learner, learner.narrowed(level))
+            parameters |= self._parameters(learner, learner.narrowed(level), models.get(level))
         card = {
             "target": self._text.outcome(object_name, self._horizon(object_name)),
             "verdict": verdicts(
@@ -151,6 +150,14 @@ class NeedMetric(Metric):
             provisional=provisional,
         )
 
+    def _learner(self, object_name: ObjectName, frame: Frame) -> tuple[Learner, Inventory]:
+        """The cases in the design's terms, and what became of every input."""
+        training, current, created = self._cases(object_name, frame)
+        reader = Reader(frame, object_name, self.settings.window_days, training.mode)
+        past, now = reader.past(training.cases, created), reader.fields(current)
+        design, inventory = choose_inputs(object_name, self.settings, self._text, training.cases, past, now)
+        return Learner(object_name, training, design.encode(past.columns, len(training.cases))), inventory
+
     def _cases(self, object_name: ObjectName, frame: Frame) -> tuple[Training, Cases, Ints]:
         """The cases to learn from, those to score, and when each of the former was created."""
         horizon = self._horizon(object_name)
@@ -161,9 +168,9 @@ class NeedMetric(Metric):
         training = training_cases(outcomes, frame, horizon, self.settings.seed)
         return training, open_cases(outcomes, frame), outcomes.created[training.cases.record]
 
-    def _parameters(self, learner: Learner, matrix: Matrix) -> dict[str, Any]:
+    def _parameters(self, learner: Learner, matrix: Matrix, start: Fitted | None) -> dict[str, Any]:
         """The final fit on all cases, as JSON."""
-        found = learner.fit(matrix, None)
+        found = learner.fit(matrix, None, start=start)
         cases, undecided = learner.training.cases, learner.training.undecided
         first = first_cases(learner.training)
         rates = []
@@ -186,7 +193,7 @@ class NeedMetric(Metric):
     def apply(self, object_name: ObjectName, frame: Frame, model: Model) -> Results:
         """Score the open records. `score_trend` is "new": who knows the score's history says better."""
         current = self._current(object_name, frame)
-        fitted = _Fitted(model)
+        fitted = _Parameters(model)
         reader = Reader(frame, object_name, fitted.window_days, fitted.mode)
         inputs = reader.now(current, {field.name: field.levels for field in fitted.design.fields})
         keys = [key for key in self.produces if object_name != "account" or key != "next_action"]
@@ -218,7 +225,7 @@ class NeedMetric(Metric):
         self,
         object_name: ObjectName,
         frame: Frame,
-        fitted: _Fitted,
+        fitted: _Parameters,
         current: Cases,
         inputs: Inputs,
         columns: dict[str, pa.Array],
@@ -257,7 +264,7 @@ class NeedMetric(Metric):
             details[f"contribution.{field.name}"] = pa.array(contribution)
 
 
-class _Fitted:
+class _Parameters:
     """A model's parameters as arrays."""
 
     def __init__(self, model: Model) -> None:

@@ -110,16 +110,18 @@ class CodedRows:
         total[dense, :] += crossed.T
         total[np.diag_indices(width)] += (self._sparse.T @ weight)[:width]
         # Two fields meet in a table of their levels: one count of weights per pair.
-        for later, code in self._codes:
-            for earlier, other in self._codes:
+        codes, columns = self._codes(), max(layout.widths, default=0) + 1
+        for later, code in codes:
+            rows, at = layout.widths[later], layout.offsets[later]
+            starts = code * columns
+            for earlier, other in codes:
                 if earlier >= later:
                     break
-                rows, columns = layout.widths[later], layout.widths[earlier] + 1
-                table = np.bincount(code * columns + other, weight, (rows + 1) * columns)
-                block = table.reshape(rows + 1, columns)[:rows, :-1]
-                at, beside = layout.offsets[later], layout.offsets[earlier]
-                total[at : at + rows, beside : beside + columns - 1] += block
-                total[beside : beside + columns - 1, at : at + rows] += block.T
+                table = np.bincount(starts + other, weight, (rows + 1) * columns).reshape(-1, columns)
+                beside = slice(layout.offsets[earlier], layout.offsets[earlier] + layout.widths[earlier])
+                block = table[:rows, : layout.widths[earlier]]
+                total[at : at + rows, beside] += block
+                total[beside, at : at + rows] += block.T
         return total
 
     def quadratic(self, matrix: Floats) -> Floats:
@@ -132,18 +134,19 @@ class CodedRows:
         total: Floats = np.einsum("ij,ij->i", dense_part, self.values)
         total += 2.0 * np.einsum("ij,ij->i", self._sparse @ padded[:, dense], self.values)
         total += self._sparse @ padded.diagonal()
-        for later, code in self._codes:
-            for earlier, other in self._codes:
+        codes, columns = self._codes(), max(layout.widths, default=0) + 1
+        for later, code in codes:
+            rows, at = layout.widths[later], layout.offsets[later]
+            starts = code * columns
+            for earlier, other in codes:
                 if earlier >= later:
                     break
-                rows, columns = layout.widths[later], layout.widths[earlier] + 1
-                at, beside = layout.offsets[later], layout.offsets[earlier]
+                beside = slice(layout.offsets[earlier], layout.offsets[earlier] + layout.widths[earlier])
                 table = np.zeros((rows + 1, columns))
-                table[:-1, :-1] = 2.0 * matrix[at : at + rows, beside : beside + columns - 1]
-                total += table.ravel()[code * columns + other]
+                table[:rows, : layout.widths[earlier]] = 2.0 * matrix[at : at + rows, beside]
+                total += table.ravel()[starts + other]
         return total
 
-    @cached_property
     def _codes(self) -> list[tuple[int, Ints]]:
         """The coded fields not empty in these rows: number, and level of each row (the width is none)."""
         found = []

@@ -27,17 +27,22 @@ _LEAST: Final = 0.01
 
 
 def learn_scales(
-    fit_with: Callable[[Floats, Fit | None], Fit], field: Ints, seen: Flags, start: Floats | None = None
+    fit_with: Callable[[Floats, Fit | None], Fit],
+    field: Ints,
+    seen: Flags,
+    *,
+    scales: Floats | None = None,
+    start: Fit | None = None,
 ) -> tuple[Floats, Fit]:
     """The scale tau of each field, and the fit with them.
 
     `fit_with(precision, start)` fits with a precision per matrix column; `field` (columns,) is each column's
-    field, -1 for the intercept; `seen` marks the columns that have cases; `start` (fields,) are scales to
-    start from.
+    field, -1 for the intercept; `seen` marks the columns that have cases; `scales` (fields,) and `start` are
+    those of similar rows.
     """
     fields = int(field.max(initial=-1)) + 1
-    scales = np.full(fields, START) if start is None else start
-    found = fit_with(precision_of(scales, field), None)
+    scales = np.full(fields, START) if scales is None else scales
+    found = fit_with(precision_of(scales, field), start)
     for _ in range(_ROUNDS):
         variance = np.diag(covariance(found.factor))
         counted = np.flatnonzero(seen & (field >= 0))

@@ -75,21 +75,27 @@ class Learner:
             with_age_only = (EmbeddedRows(part, image) for part in ages.parts(open_still, y))
             return [*matrix.parts(decided, y), *with_age_only]
 
-        def fit_with(of: list[Rows], precision: Floats, begin: Fit | None, to: float) -> Fit:
-            prior = Prior(precision, centre, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
-            return fit(of, prior, start=begin, weight=weight, until=to)
+        def prior(precision: Floats) -> Prior:
+            return Prior(precision, centre, PRIOR_OUTCOMES, PRIOR_RATES[self.object_name])
 
         # A thin sample tells the scales well enough, and where to start; the maximum does not depend on that.
         thin = parts(max(len(chosen) // _THIN, 1))
         scales, found = learn_scales(
-            lambda precision, begin: fit_with(thin, precision, begin, ROUGH),
+            lambda precision, begin: fit(thin, prior(precision), start=begin, weight=weight, until=ROUGH),
             matrix.design.field_of_column,
             centre > 0.0,
-            None if start is None else start.scales,
+            scales=None if start is None else start.scales,
+            start=None if start is None else start.fit,
         )
-        begin = found if start is None else start.fit
-        precision = precision_of(scales, matrix.design.field_of_column)
-        return Fitted(fit_with(parts(1), precision, begin, until), centre, scales)
+        full = fit(
+            parts(1),
+            prior(precision_of(scales, matrix.design.field_of_column)),
+            start=found if start is None else start.fit,
+            weight=weight,
+            until=until,
+            fresh=until == EXACT,
+        )
+        return Fitted(full, centre, scales)
 
     def narrowed(self, level: Level) -> Matrix:
         """The matrix of the fields that a level uses."""
@@ -97,11 +103,11 @@ class Learner:
             return self.matrix
         return self.matrix.narrowed((AGE,) if level == "age" else ())
 
-    def test(self, seed: int) -> Tested | None:
-        """Predictions for cases not learned from; None where there is too little to part."""
+    def test(self, seed: int) -> tuple[Tested | None, dict[Level, Fitted]]:
+        """Predictions for cases not learned from, and the models by level; None where there is too little."""
         cases = self.training.cases
         if self.training.records < 2 * NEEDED or not 0.0 < float(cases.y.mean()) < 1.0:
-            return None
+            return None, {}
         newest, cut, refused = self._newest()
         if newest is None:
             fold = np.floor(uniform(cases.ids, seed, _FOLD_STREAM) * _FOLDS)[cases.record]
@@ -113,17 +119,17 @@ class Learner:
         if any(field.name == AGE for field in self.matrix.design.fields):
             levels.append("age")
         logits = {level: np.zeros(len(cases)) for level in levels}
+        models: dict[Level, Fitted] = {}
         for level in levels:
             matrix = self.narrowed(level)
-            found: Fitted | None = None
             for part in parts:
-                found = self.fit(matrix, np.flatnonzero(~part), start=found, until=ROUGH)
+                models[level] = self.fit(matrix, np.flatnonzero(~part), start=models.get(level), until=ROUGH)
                 held_out = np.flatnonzero(part)
-                logits[level][held_out] = matrix.logit(found.fit.theta, held_out)
+                logits[level][held_out] = matrix.logit(models[level].fit.theta, held_out)
         kind: Literal["time", "period", "folds"]
         kind = "folds" if newest is None else "period" if self.object_name == "account" else "time"
         trained = distinct(cases.record[~parts[0]])
-        return Tested(
+        tests = Tested(
             kind,
             refused,
             cut,
@@ -136,6 +142,7 @@ class Learner:
             logits["age"][tested] if "age" in logits else None,
             logits["full"][tested],
         )
+        return tests, models
 
     def _newest(self) -> tuple[Flags | None, int | None, str | None]:
         """The cases of the newest fifth of the records, since when they are, or why there is no such
