@@ -85,7 +85,7 @@ def test_a_column_of_more_texts_than_can_be_compared_is_too_varied_in_any_cut() 
         for start in range(0, len(cells), size):
             part = cells.slice(start, size)
             reader.put(np.arange(start, start + len(part)), part)
-        assert reader.finish().too_varied
+        assert reader.finish().is_varied
 
 
 # Fields of the design

@@ -26,43 +26,30 @@ EMPTY, OTHER = -1, -2
 class Column:
     """One raw input, one row per record or case.
 
-    `present` says whether there is a value. `numbers` is None where no value spells a number, `codes` (places
-    in `levels`, or EMPTY, or OTHER) where there are no texts or more different ones than MOST_TEXTS. `filled`
-    and `numeric` count the values, and those that spell a number, of the whole column."""
+    `present` says whether there is a value. `numbers` (NaN where a value spells none) and `codes` (places in
+    `levels`, or EMPTY, or OTHER) are None where they were not kept. `is_number`: at least 99 of 100 values
+    spell a number. `is_varied`: nearly every record has a text of its own (names, addresses, free text).
+    """
 
     name: str
     present: Flags
     numbers: Floats | None = None
     codes: Codes | None = None
     levels: tuple[str, ...] = ()
-    filled: int = 0
-    numeric: int = 0
+    is_number: bool = False
+    is_varied: bool = False
 
     @classmethod
     def of_numbers(cls, name: str, numbers: Floats) -> Column:
         present = np.isfinite(numbers)
-        filled = int(present.sum())
-        return cls(name, present, numbers=np.where(present, numbers, np.nan), filled=filled, numeric=filled)
+        return cls(name, present, numbers=np.where(present, numbers, np.nan), is_number=True)
 
     @classmethod
     def of_codes(cls, name: str, codes: Codes, levels: tuple[str, ...]) -> Column:
-        present = codes != EMPTY
-        return cls(name, present, codes=codes, levels=levels, filled=int(present.sum()))
+        return cls(name, codes != EMPTY, codes=codes, levels=levels)
 
     def __len__(self) -> int:
         return len(self.present)
-
-    @property
-    def is_number(self) -> bool:
-        """At least 99 of 100 values spell a number."""
-        return self.filled > 0 and self.numeric >= 0.99 * self.filled
-
-    @property
-    def too_varied(self) -> bool:
-        """Nearly every record has a text of its own: names, addresses, free text."""
-        if self.is_number or self.filled == 0:
-            return False
-        return self.codes is None or (self.filled > 100 and len(self.levels) > 0.5 * self.filled)
 
     def known_numbers(self) -> Floats:
         """The numbers there are."""
@@ -74,7 +61,7 @@ class Column:
         return np.bincount(codes[codes >= 0], minlength=len(self.levels))
 
     def take(self, rows: Ints) -> Column:
-        """The column with these rows; its counts stay those of the whole."""
+        """The column with these rows."""
         return replace(
             self,
             present=self.present[rows],
@@ -84,15 +71,11 @@ class Column:
 
     def without(self, where: Flags) -> Column:
         """The column emptied in these rows."""
-        present = self.present & ~where
-        numbers = None if self.numbers is None else np.where(where, np.nan, self.numbers)
         return replace(
             self,
-            present=present,
-            numbers=numbers,
+            present=self.present & ~where,
+            numbers=None if self.numbers is None else np.where(where, np.nan, self.numbers),
             codes=None if self.codes is None else np.where(where, np.int32(EMPTY), self.codes),
-            filled=int(present.sum()),
-            numeric=0 if numbers is None else int(np.isfinite(numbers).sum()),
         )
 
 
@@ -125,14 +108,18 @@ class ColumnReader:
 
     def finish(self) -> Column:
         """The column; rows that were never put are empty."""
+        is_number = self._filled > 0 and self._numeric >= 0.99 * self._filled
+        levels = len(self._places)
+        is_varied = self._filled > 0 and not is_number
+        is_varied &= self._codes is None or (self._filled > 100 and levels > 0.5 * self._filled)
         return Column(
             self._name,
             self._present,
             self._numbers,
             self._codes,
             tuple(self._places),
-            self._filled,
-            self._numeric,
+            is_number,
+            is_varied and self._learns,
         )
 
     def _put(self, rows: Ints, present: Flags, numbers: Floats, place: Ints | None = None) -> None:

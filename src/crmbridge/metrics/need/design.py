@@ -92,11 +92,11 @@ class Encoded:
 
 def plan_field(column: Column) -> Field | Unfit:
     """How a raw input enters the design, or why it does not: "empty", "constant", "varied" or "rare"."""
-    if column.filled == 0:
+    if not column.present.any():
         return "empty"
     if column.is_number:
         return _plan_number(column)
-    if column.too_varied:
+    if column.is_varied:
         if column.present.all():
             return "varied"
         return Field(column.name, "filled", ("",))
@@ -105,6 +105,8 @@ def plan_field(column: Column) -> Field | Unfit:
 
 def _plan_number(column: Column) -> Field | Unfit:
     known = column.known_numbers()
+    if len(known) == 0:
+        return "empty"
     low, least, median, most, high = (float(v) for v in np.quantile(known, [0.0, 0.25, 0.5, 0.75, 1.0]))
     scale = _difference(most, least) or _difference(*(float(v) for v in np.quantile(known, [0.95, 0.05])))
     scale = scale or _difference(high, low)

@@ -227,12 +227,9 @@ def _renamed(columns: Mapping[str, Column]) -> dict[str, Column]:
 
 def _with_empty_row(found: Column) -> Column:
     """The column with one more row, which is empty."""
-    return Column(
-        found.name,
-        np.append(found.present, False),
-        None if found.numbers is None else np.append(found.numbers, np.nan),
-        None if found.codes is None else np.append(found.codes, np.int32(EMPTY)),
-        found.levels,
-        found.filled,
-        found.numeric,
+    return replace(
+        found,
+        present=np.append(found.present, False),
+        numbers=None if found.numbers is None else np.append(found.numbers, np.nan),
+        codes=None if found.codes is None else np.append(found.codes, np.int32(EMPTY)),
     )
