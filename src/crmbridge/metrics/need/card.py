@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from crmbridge.metrics.need.arrays import Flags, Ints, distinct
+from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
+from crmbridge.metrics.need.design import Design
 from crmbridge.metrics.need.evaluate import (
     Estimate,
     auc,
@@ -38,6 +39,11 @@ class Inventory:
     dropped: list[dict[str, Any]] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
     included: list[str] = field(default_factory=list)
+
+    def learned(self, design: Design, scales: Floats) -> None:
+        """Add the scales of the fields that the published model uses."""
+        scale = {field.name: value for field, value in zip(design.fields, scales.tolist(), strict=True)}
+        self.used = [{**row, "scale": scale.get(row["name"])} for row in self.used]
 
 
 def metrics(tested: Tested, level: Level, seed: int) -> dict[str, Any]:

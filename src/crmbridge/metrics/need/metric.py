@@ -110,7 +110,10 @@ class NeedMetric(Metric):
             "window_days": self.settings.window_days,
         }
         if level != "none":
-            parameters |= self._parameters(learner, learner.narrowed(level), models.get(level))
+            matrix = learner.narrowed(level)
+            found = learner.fit(matrix, None, start=models.get(level))
+            parameters |= self._parameters(learner, matrix, found)
+            inventory.learned(matrix.design, found.scales)
         card = {
             "target": self._text.outcome(object_name, self._horizon(object_name)),
             "verdict": verdicts(
@@ -168,9 +171,8 @@ class NeedMetric(Metric):
         training = training_cases(outcomes, frame, horizon, self.settings.seed)
         return training, open_cases(outcomes, frame), outcomes.created[training.cases.record]
 
-    def _parameters(self, learner: Learner, matrix: Matrix, start: Fitted | None) -> dict[str, Any]:
+    def _parameters(self, learner: Learner, matrix: Matrix, found: Fitted) -> dict[str, Any]:
         """The final fit on all cases, as JSON."""
-        found = learner.fit(matrix, None, start=start)
         cases, undecided = learner.training.cases, learner.training.undecided
         first = first_cases(learner.training)
         rates = []

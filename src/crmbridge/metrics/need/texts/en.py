@@ -222,7 +222,7 @@ def outcome(object_name: ObjectName, days: int) -> str:
 def prior(rate: float, outcomes: float, sd: float) -> str:
     return (
         f"Before any outcome: a rate of {percent(rate)}, worth {number(outcomes)} outcomes; each effect on "
-        f"the log-odds Normal(0, {number(sd)})."
+        f"the log-odds Normal(0, scale²), the scale of each field {number(sd)} at first, then learned."
     )
 
 
