@@ -215,6 +215,17 @@ def test_rows_that_can_not_be_decoded_are_set_aside_and_the_others_read(tmp_path
     assert row.raw == "3,M\ufffdller"
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_row_with_too_few_cells_and_a_bad_byte_is_set_aside_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv"
+    path.write_bytes("Id,Name\r\n1,Ada\r\n2".encode("utf-16") + b"x")  # cut within a character
+    pages = read(path)
+    assert cells(pages) == [["1", "Ada"]]
+    assert [(row.line, row.reason) for row in broken(pages)] == [
+        (3, "the byte 0x78 can't be read as utf-16; is encoding right?")
+    ]
+
+
 @pytest.mark.parametrize(
     ("encoding", "bad", "byte"),
     [("cp1252", b"\x81", "0x81"), ("utf-16-le", b"\x00\xd8", "0x00"), ("ascii", b"\xe9", "0xE9")],

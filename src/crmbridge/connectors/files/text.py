@@ -172,9 +172,7 @@ class TextFile:
         self, block: _Block, fits: npt.NDArray[np.bool_], set_aside: Callable[[int, str], None]
     ) -> pa.Table:
         """The records that fit as a table; those that turn out not to are set aside."""
-        try:
-            return self._cut(block, fits, set_aside)
-        except pa.ArrowInvalid:
+        if bad_byte(block.text) is not None:
             # Bytes that can't be decoded spoil a whole block for pyarrow; without their rows it can be cut.
             for record in np.flatnonzero(fits).tolist():
                 byte = bad_byte(block.text[block.bounds.starts[record] : block.bounds.ends[record]])
