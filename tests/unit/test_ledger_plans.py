@@ -167,8 +167,9 @@ def test_a_plan_is_done_when_no_row_is_pending(ledger: Ledger) -> None:
         ledger.close_plan(plan.id)
     assert ledger.unfinished_plan("acme") == ledger.plan(plan.id)
     ledger.record(plan.id, [(1, "same", None, None)])
-    assert ledger.unfinished_plan("acme") is None
+    assert ledger.unfinished_plan("acme") == ledger.plan(plan.id), "all written, but not closed"
     assert ledger.close_plan(plan.id).status == "done"
+    assert ledger.unfinished_plan("acme") is None
     assert ledger.close_plan(plan.id).status == "done"
 
 

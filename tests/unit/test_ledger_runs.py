@@ -71,7 +71,19 @@ def test_a_run_whose_approved_plan_is_not_written_yet_stays_open(ledger: Ledger)
     assert ledger.run(run.id).status == "running"
     ledger.record(plan.id, [(0, "sent", None, None)])
     ledger.start_run("acme", "sync", MOMENT + timedelta(hours=2))
+    assert ledger.run(run.id).status == "running", "written, but nobody has closed the plan and the run"
+    ledger.close_plan(plan.id)
+    ledger.start_run("acme", "sync", MOMENT + timedelta(hours=3))
     assert ledger.run(run.id).status == "interrupted"
+
+
+def test_a_run_is_only_taken_up_by_one_about_the_same_thing(ledger: Ledger) -> None:
+    first = ledger.start_run("acme", "apply", MOMENT, about={"plan": 1})
+    assert ledger.start_run("acme", "apply", MOMENT, about={"plan": 1}).id == first.id
+    other = ledger.start_run("acme", "apply", MOMENT, about={"plan": 2})
+    assert other.id != first.id
+    assert ledger.run(other.id).summary == {"plan": 2}
+    assert ledger.run(first.id).status == "interrupted"
 
 
 def test_runs_are_listed_newest_first(ledger: Ledger) -> None:

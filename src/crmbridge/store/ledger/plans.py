@@ -137,10 +137,9 @@ class Plans(Database):
         return self._newest(tables.plans.c.run == run_id)
 
     def unfinished_plan(self, connection: str) -> Plan | None:
-        """The newest approved plan of the connection that still has pending rows."""
-        plans, rows = tables.plans, tables.plan_rows
-        pending = sa.exists().where(rows.c.plan == plans.c.id, rows.c.state == "pending")
-        return self._newest(plans.c.connection == connection, plans.c.status == "approved", pending)
+        """The newest plan of the connection that was approved and not closed: rows may be pending."""
+        plans = tables.plans
+        return self._newest(plans.c.connection == connection, plans.c.status == "approved")
 
     def auto_allowed(self, connection: str) -> bool:
         """Whether a person approved a plan that was then applied, and no undo came after the newest such."""

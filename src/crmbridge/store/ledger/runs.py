@@ -46,12 +46,21 @@ class Runs(Database):
             stored = db.execute(sa.select(orgs.c.org_id).where(orgs.c.connection == connection)).scalar_one()
         return None if stored == org_id else str(stored)
 
-    def start_run(self, connection: str, kind: RunKind, moment: datetime, resume: bool = True) -> Run:
-        """Begin a run, or take the unfinished one of the same kind and moment up again.
+    def start_run(
+        self,
+        connection: str,
+        kind: RunKind,
+        moment: datetime,
+        resume: bool = True,
+        about: Mapping[str, JsonValue] | None = None,
+    ) -> Run:
+        """Begin a run, or take the unfinished one of the same kind, moment and `about` up again.
 
-        The caller holds the connection's lease, so whatever else still calls itself running has been cut off:
-        it becomes `interrupted`, unless its approved plan waits to be finished.
+        `about` says what else makes it this run, such as the plan that it applies; it is the run's summary
+        until it is finished. The caller holds the connection's lease, so whatever else still calls itself
+        running has been cut off: it becomes `interrupted`, unless its approved plan waits to be finished.
         """
+        about = dict(about or {})
         runs = tables.runs
         now = self.clock()
         with self._write() as db:
@@ -63,10 +72,11 @@ class Runs(Database):
             ).all()
             taken_up: int | None = None
             for row in unfinished:
-                if resume and taken_up is None and row.kind == kind and row.moment == moment:
+                same = (row.kind, row.moment, row.summary) == (kind, moment, about)
+                if resume and taken_up is None and same:
                     taken_up = row.id
                     change: dict[str, Any] = {"attempts": row.attempts + 1}
-                elif _writes_remain(db, row.id):
+                elif _is_being_written(db, row.id):
                     continue
                 else:
                     change = {"status": "interrupted", "finished_at": now}
@@ -79,7 +89,7 @@ class Runs(Database):
                     started_at=now,
                     status="running",
                     attempts=1,
-                    summary={},
+                    summary=about,
                 )
                 taken_up = int(db.execute(new.returning(runs.c.id)).scalar_one())
             return _run(db, taken_up)
@@ -119,8 +129,7 @@ def _run(db: sa.Connection, run_id: int) -> Run:
     return Run(**row)
 
 
-def _writes_remain(db: sa.Connection, run_id: int) -> bool:
-    plans, rows = tables.plans, tables.plan_rows
-    pending = sa.exists().where(rows.c.plan == plans.c.id, rows.c.state == "pending")
-    query = sa.select(plans.c.id).where(plans.c.run == run_id, plans.c.status == "approved", pending).limit(1)
+def _is_being_written(db: sa.Connection, run_id: int) -> bool:
+    plans = tables.plans
+    query = sa.select(plans.c.id).where(plans.c.run == run_id, plans.c.status == "approved").limit(1)
     return db.execute(query).first() is not None
