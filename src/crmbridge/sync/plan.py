@@ -23,7 +23,8 @@ def make_plan(
 ) -> Plan:
     """Compare the results as of the moment with what the CRM holds now, and store what would be written.
 
-    The plan is `done` where nothing differs; otherwise it waits for its approval.
+    The plan is `done` where nothing differs and no guard of the pull (`guards`) asks for a person; otherwise
+    it waits for its approval.
     """
     writer = require_writer(session)
     changes = [
@@ -32,11 +33,12 @@ def make_plan(
         if session.lake.live_count(session.name, object_name)
     ]
     found = [each for each in changes if each is not None]
-    guards = {**guards, **tripped([each.figures for each in found], session.connection.settings.guards)}
-    planned = sum(len(each) for each in found)
-    status: PlanStatus = "dry_run" if dry_run else "awaiting_approval" if planned else "done"
+    planned = any(len(each) for each in found)
+    if planned:
+        guards = {**guards, **tripped([each.figures for each in found], session.connection.settings.guards)}
+    status: PlanStatus = "dry_run" if dry_run else "awaiting_approval" if planned or guards else "done"
     return session.ledger.store_plan(
-        run, session.name, "write", moment, rows(found), status=status, guards=guards if planned else {}
+        run, session.name, "write", moment, rows(found), status=status, guards=guards
     )
 
 

@@ -49,15 +49,10 @@ class _Gathered:
         return sum(int(table.num_rows) for table in self.tables) + len(self.deleted)
 
 
-def pull(
-    session: Session, run: int, *, seen_at: datetime, full: bool = False, accept_shrunk: bool = False
-) -> dict[str, str]:
-    """Pull every object of the connection into the lake; returns the guards that tripped, with their
-    sentences.
-
-    Raises GuardError before anything is read where the CRM is not the one the connection was made for.
+def refuse_another_org(session: Session) -> None:
+    """Raise GuardError where the CRM is not the one the connection was made for: nothing of it is read or
+    written.
     """
-    session.lake.clean(session.name)
     org = session.connector.org()
     known = session.ledger.bind_org(session.name, org.id, org.label)
     if known is not None:
@@ -66,6 +61,15 @@ def pull(
             connection=session.name,
             remedy="Correct the settings, or give the other CRM a connection of its own name.",
         )
+
+
+def pull(
+    session: Session, run: int, *, seen_at: datetime, full: bool = False, accept_shrunk: bool = False
+) -> dict[str, str]:
+    """Pull every object of the connection into the lake; returns the guards that tripped, with their
+    sentences.
+    """
+    session.lake.clean(session.name)
     guards: dict[str, str] = {}
     for object_name in session.connector.objects():
         sentence = _pull_object(

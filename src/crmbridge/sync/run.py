@@ -16,14 +16,14 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from crmbridge.errors import CRMBridgeError, GuardError, NotFoundError
+from crmbridge.errors import CRMBridgeError, GuardError, NotFoundError, SettingsError
 from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import Counts, Ledger, Plan, Run, RunKind, RunStatus
 from crmbridge.sync.plan import make_plan, remember_held, require_writer
-from crmbridge.sync.pull import held_table
+from crmbridge.sync.pull import held_table, refuse_another_org
 from crmbridge.sync.pull import pull as pull_all
-from crmbridge.sync.score import Scored
 from crmbridge.sync.score import score as score_all
+from crmbridge.sync.score import scored_records
 from crmbridge.sync.session import Session
 from crmbridge.writeback.apply import apply_plan
 from crmbridge.writeback.guards import refuse_guarded
@@ -50,24 +50,33 @@ def sync(
     connection's `approval`. Guards stop an automatic run and "yes" (status `stopped`); a plan nobody approves
     is kept as `awaiting_approval`.
     """
-    if not dry_run and session.writer is not None:
-        _finish_what_was_begun(session, "sync", moment)
-    with _run(session, "sync", moment) as work:
+    about: Summary = {"dry_run": True} if dry_run else {"full": True} if full else {}
+    with _run(session, "sync", moment, about=about) as work:
+        refuse_another_org(session)
+        _refuse_an_earlier_moment(session, moment)
         stored = session.ledger.plan_of_run(work.run)
+        if not dry_run:
+            _finish_what_was_begun(session, but=stored)
+        guards: dict[str, str] = {}
         if stored is None:
             guards = pull_all(session, work.run, seen_at=moment, full=full)
-            work.scored(score_all(session, work.run, moment=moment))
+            score_all(session, work.run, moment=moment)
             if session.writer is not None:
                 stored = make_plan(session, work.run, moment=moment, guards=guards, dry_run=dry_run)
+        work.summary["scored"] = scored_records(session)
         if stored is not None:
             work.status = _decide_and_apply(session, work.run, stored, approve)
-    _compact(session)
+        elif guards:
+            work.summary["guards"] = dict(guards)
+            work.status = "stopped"
     return session.ledger.run(work.run)
 
 
 def pull(session: Session, *, moment: datetime, full: bool = False) -> Run:
     """Pull alone. A guard that trips gives status `stopped`."""
-    with _run(session, "pull", moment) as work:
+    with _run(session, "pull", moment, about={"full": True} if full else {}) as work:
+        refuse_another_org(session)
+        _refuse_an_earlier_moment(session, moment)
         guards = pull_all(session, work.run, seen_at=moment, full=full)
         work.summary["guards"] = dict(guards)
         work.status = "stopped" if guards else "done"
@@ -77,13 +86,16 @@ def pull(session: Session, *, moment: datetime, full: bool = False) -> Run:
 def score(session: Session, *, moment: datetime) -> Run:
     """Score alone, from what the lake holds as of the moment."""
     with _run(session, "score", moment) as work:
-        work.scored(score_all(session, work.run, moment=moment))
+        _refuse_an_earlier_moment(session, moment)
+        score_all(session, work.run, moment=moment)
+        work.summary["scored"] = scored_records(session)
     return session.ledger.run(work.run)
 
 
 def plan(session: Session, *, moment: datetime) -> Run:
     """Plan alone, from the results there are as of the moment."""
     with _run(session, "plan", moment) as work:
+        refuse_another_org(session)
         stored = session.ledger.plan_of_run(work.run) or make_plan(
             session, work.run, moment=moment, guards={}
         )
@@ -100,19 +112,25 @@ def apply(session: Session, plan_id: int, *, override: Sequence[str] = ()) -> Ru
             connection=session.name,
             remedy=f"Make a new one: crmbridge plan {session.name}.",
         )
-    refuse_guarded(stored, override)
-    with _run(session, "apply", stored.moment, stored) as work:
+    if stored.status != "approved":
+        refuse_guarded(stored, override)
+    with _run(session, "apply", stored.moment, about={"plan": plan_id}) as work:
+        refuse_another_org(session)
+        _finish_what_was_begun(session, but=stored)
         if "shrunk" in stored.guards:
-            # The person says that what is gone is gone: read once more and believe it.
-            pull_all(session, work.run, seen_at=stored.moment, accept_shrunk=True)
+            # The person says that what is gone is gone: read once more and believe it, as of now, because the
+            # lake may know more by now than it did when the plan was made.
+            seen_at = max(session.now(), stored.moment)
+            pull_all(session, work.run, seen_at=seen_at, accept_shrunk=True)
         if stored.status != "approved":
-            session.ledger.approve(plan_id, "person")
-        work.status = _write(session, work.run, session.ledger.plan(plan_id), override)
+            stored = session.ledger.approve(plan_id, "person")
+        work.status = _write(session, work.run, stored)
     return session.ledger.run(work.run)
 
 
 def verify(session: Session, run_id: int) -> Verified:
     """Read back what a run wrote. Raises NotFoundError where it wrote nothing."""
+    refuse_another_org(session)
     return verify_plan(
         _plan_written_by(session, run_id).id, ledger=session.ledger, writer=require_writer(session)
     )
@@ -121,9 +139,10 @@ def verify(session: Session, run_id: int) -> Verified:
 def undo(session: Session, run_id: int) -> Run:
     """Restore what a run's plan replaced, wherever the CRM still holds ours."""
     undone = _plan_written_by(session, run_id)
-    _finish_what_was_begun(session, "undo", undone.moment, undoes=undone.run)
-    with _run(session, "undo", undone.moment) as work:
+    with _run(session, "undo", undone.moment, about={"undoes": run_id}) as work:
+        refuse_another_org(session)
         stored = session.ledger.plan_of_run(work.run)
+        _finish_what_was_begun(session, but=stored)
         if stored is None:
             rows = undo_rows(undone.id, ledger=session.ledger)
             stored = session.ledger.store_plan(
@@ -137,8 +156,7 @@ def undo(session: Session, run_id: int) -> Run:
                 undoes=undone.run,
             )
         if stored.status == "awaiting_approval":
-            session.ledger.approve(stored.id, "person")
-        work.summary["undoes"] = run_id
+            stored = session.ledger.approve(stored.id, "person")
         work.status = _write(session, work.run, stored)
     return session.ledger.run(work.run)
 
@@ -152,10 +170,18 @@ def plan_of(ledger: Ledger, run: Run) -> Plan | None:
     return ledger.plan(applied) if isinstance(applied, int) else None
 
 
-def _compact(session: Session) -> None:
-    """Keep the lake's files few. After the run is finished, so that a resumed run leaves the same files."""
-    for name in sorted({part.object for part in session.ledger.parts(session.name)}):
-        session.lake.compact(session.name, name)
+def _refuse_an_earlier_moment(session: Session, moment: datetime) -> None:
+    """Raise SettingsError where the lake knows a later moment: what was known as of then would change."""
+    parts = session.ledger.parts(session.name)
+    newest = max((part.newest for part in parts if not part.object.startswith("held/")), default=moment)
+    if moment < newest:
+        raise SettingsError(
+            f"the lake knows this connection as of {newest:%Y-%m-%d %H:%M:%S} UTC already, so no run can be "
+            f"as of {moment:%Y-%m-%d %H:%M:%S} UTC.",
+            connection=session.name,
+            remedy="Leave --at out, or give a later moment; without --at, look at this machine's clock. "
+            "`report`, `export` and `explain` show the past.",
+        )
 
 
 def _plan_written_by(session: Session, run_id: int) -> Plan:
@@ -169,7 +195,8 @@ def _decide_and_apply(
     session: Session, run_id: int, stored: Plan, approve: Approve | Literal["yes"] | None
 ) -> RunStatus:
     """Approve by person or policy, then write; or leave the plan for later."""
-    if stored.status == "approved":
+    counts = session.ledger.counts(stored.id)
+    if stored.status == "approved" or (stored.status == "done" and counts.planned):
         return _write(session, run_id, stored)
     if stored.status != "awaiting_approval":
         return "done"
@@ -180,16 +207,15 @@ def _decide_and_apply(
         by: Literal["person", "policy"] = "person"
     elif automatic:
         by = "policy"
-    elif callable(approve) and approve(stored, session.ledger.counts(stored.id)):
+    elif callable(approve) and approve(stored, counts):
         by = "person"
     else:
         return "awaiting_approval"
-    session.ledger.approve(stored.id, by)
-    return _write(session, run_id, session.ledger.plan(stored.id))
+    return _write(session, run_id, session.ledger.approve(stored.id, by))
 
 
-def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] = ()) -> RunStatus:
-    """Apply an approved plan to its end, and read back what was sent."""
+def _write(session: Session, run_id: int, stored: Plan) -> RunStatus:
+    """Apply a plan to its end, and read back what was sent. Whoever approved it passed its guards."""
     writer = require_writer(session)
 
     def remember(object_name: ObjectName, sent: Sequence[tuple[str, Values]]) -> None:
@@ -201,7 +227,7 @@ def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] 
         stored.id,
         ledger=session.ledger,
         writer=writer,
-        override=override,
+        override=tuple(stored.guards),
         on_sent=remember,
         on_progress=lambda settled, planned: session.progress("apply", settled, planned),
     )
@@ -217,20 +243,15 @@ def _write(session: Session, run_id: int, stored: Plan, override: Sequence[str] 
     return "partly" if counts.rejected or not found.holds else "done"
 
 
-def _finish_what_was_begun(
-    session: Session, kind: RunKind, moment: datetime, undoes: int | None = None
-) -> None:
-    """Finish an approved plan that a killed run left, unless the coming run is that run again."""
+def _finish_what_was_begun(session: Session, *, but: Plan | None) -> None:
+    """Finish a plan that was approved and not written to its end, unless the run at hand does that itself."""
     left = session.ledger.unfinished_plan(session.name)
-    if left is None:
-        return
-    owner = session.ledger.run(left.run)
-    is_ours = owner.kind == kind and owner.moment == moment and left.undoes == undoes
-    if owner.status == "running" and is_ours:
+    if left is None or (but is not None and left.id == but.id):
         return
     session.log("finishing a plan left unfinished", plan=left.id, run=left.run)
-    status = _write(session, left.run, left, tuple(left.guards))
-    summary = {**owner.summary, **_counts(session, left)}
+    status = _write(session, left.run, left)
+    owner = session.ledger.run(left.run)
+    summary = {**_read(session, left.run), **owner.summary, **_counts(session, left)}
     session.ledger.finish_run(left.run, status, summary)
 
 
@@ -242,14 +263,16 @@ class _Work:
     status: RunStatus = "done"
     summary: Summary = field(default_factory=dict)
 
-    def scored(self, found: Sequence[Scored]) -> None:
-        self.summary["scored"] = sum(each.results.values.num_rows for each in found)
-
 
 @contextmanager
-def _run(session: Session, kind: RunKind, moment: datetime, plan: Plan | None = None) -> Iterator[_Work]:
-    """Start or take up a run and finish it with its summary; an error is written down and goes on up."""
-    work = _Work(session.ledger.start_run(session.name, kind, moment).id)
+def _run(session: Session, kind: RunKind, moment: datetime, about: Summary | None = None) -> Iterator[_Work]:
+    """Start or take up a run and finish it with its summary; an error is written down and goes on up.
+
+    Then the lake's files are kept few: after the end, so that a resumed run leaves the same files.
+    """
+    work = _Work(
+        session.ledger.start_run(session.name, kind, moment, about=about).id, summary=dict(about or {})
+    )
     began = time.monotonic()
     session.log("run started", run=work.run, connection=session.name, kind=kind)
 
@@ -259,7 +282,7 @@ def _run(session: Session, kind: RunKind, moment: datetime, plan: Plan | None = 
             "calls_by_kind": dict(session.context.calls.by_kind),
             "seconds": round(time.monotonic() - began, 3),
         }
-        stored = plan or session.ledger.plan_of_run(work.run)
+        stored = plan_of(session.ledger, session.ledger.run(work.run))
         summary = {**_read(session, work.run), **work.summary, **_counts(session, stored), **calls}
         session.ledger.finish_run(work.run, status, summary, error)
         session.log("run finished", run=work.run, status=status, seconds=calls["seconds"])
@@ -276,6 +299,8 @@ def _run(session: Session, kind: RunKind, moment: datetime, plan: Plan | None = 
         finish("failed", f"an error nobody foresaw: {error!r}")
         raise
     finish(work.status)
+    for name in sorted({part.object for part in session.ledger.parts(session.name)}):
+        session.lake.compact(session.name, name)
 
 
 def _read(session: Session, run_id: int) -> Summary:

@@ -8,7 +8,6 @@ as a whole are `table/<metric>/<object>/<name>`, with the row's number as `id`; 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,26 +26,15 @@ TREND_POINTS: Final = 5.0
 """A score that moved by this many points in that many days is rising or falling."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What one metric said about one object: the results and the model they come from."""
-
-    metric: str
-    object: ObjectName
-    model: Model
-    results: Results
-
-
-def score(session: Session, run: int, *, moment: datetime) -> list[Scored]:
+def score(session: Session, run: int, *, moment: datetime) -> None:
     """Apply every metric to every object that has records; fit first where it is time."""
     frame = session.frame(moment)
     present = session.present()
-    scored = []
     for metric in session.metrics:
-        if not any(name in present for name in metric.needs):
-            continue
+        fed = any(name in present for name in metric.needs)
         for object_name in metric.objects:
-            if metric.needs_records and object_name not in present:
+            if not fed or (metric.needs_records and object_name not in present):
+                _clear(session, run, result_object(metric.name, object_name), moment)
                 continue
             session.progress(f"score {object_name}", 0, present.get(object_name))
             model = _model(session, run, metric, object_name, frame)
@@ -54,8 +42,15 @@ def score(session: Session, run: int, *, moment: datetime) -> list[Scored]:
             results = _with_trend(session, metric.name, results, moment)
             _store(session, run, metric.name, results, moment)
             session.progress(f"score {object_name}", results.values.num_rows, results.values.num_rows)
-            scored.append(Scored(metric.name, object_name, model, results))
-    return scored
+
+
+def scored_records(session: Session) -> int:
+    """How many results there are now, over all metrics and objects."""
+    return sum(
+        session.lake.live_count(session.name, result_object(metric.name, object_name))
+        for metric in session.metrics
+        for object_name in metric.objects
+    )
 
 
 def result_object(metric: str, object_name: str) -> str:
@@ -140,6 +135,12 @@ def _replace(session: Session, run: int, name: str, table: pa.Table, moment: dat
         session.lake.append(
             session.name, name, piece, run=run, seen_at=moment, deleted=gone.to_pylist() if last else ()
         )
+
+
+def _clear(session: Session, run: int, name: str, moment: datetime) -> None:
+    """There is nothing of this name any more: what it is about is gone."""
+    if session.lake.live_count(session.name, name):
+        _replace(session, run, name, pa.table({"id": pa.array([], pa.string())}), moment)
 
 
 def _slices(table: pa.Table, rows: int = 250_000) -> Iterator[pa.Table]:
