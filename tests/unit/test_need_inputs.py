@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,8 @@ import pytest
 from crmbridge.metrics.days import micros
 from crmbridge.metrics.need.arrays import NEVER, UNKNOWN
 from crmbridge.metrics.need.columns import EMPTY, MOST_TEXTS, OTHER, Column, ColumnReader
-from crmbridge.metrics.need.design import Design, encode, plan_field
+from crmbridge.metrics.need.design import Design, Field, encode, plan_field
 from crmbridge.metrics.need.ids import Lookup, keys_of, uniform
-from crmbridge.metrics.need.inputs import AGE_DAYS, age_band, age_levels
 from crmbridge.metrics.need.snapshots import Cases, read_orders
 from crmbridge.metrics.need.state import read_as_of, read_now
 from crmbridge.metrics.need.windows import KINDS, order_columns, read_contacts, read_stages
@@ -149,13 +149,25 @@ def test_an_input_that_is_gone_is_missing_everywhere() -> None:
     assert matrix.groups[0].tolist() == [3, 3, 3]
 
 
-def test_bands_of_age_are_named_by_their_days() -> None:
-    levels = age_levels()
-    assert levels[0] == "0"
-    assert levels[1] == "1-6"
-    assert levels[-1] == "365+"
-    assert len(levels) == len(AGE_DAYS)
-    assert age_band(np.array([-1, 0, 1, 6, 7, 10_000])).tolist() == [-1, 0, 1, 1, 2, len(AGE_DAYS) - 1]
+def test_ages_are_cut_into_bands_and_a_band_of_few_cases_joins_the_one_below() -> None:
+    ages = np.repeat([0.0, 3.0, 10.0, 20.0, 400.0], [50, 40, 30, 9, 9])
+    column = Column.of_numbers("age", np.append(ages, np.nan))
+    field = plan_field(column)
+    assert not isinstance(field, str)
+    assert field.levels == ("0", "1-6", "7+")
+    later = Column.of_numbers("age", np.array([0.0, 6.0, 7.0, 10_000.0, np.nan]))
+    assert encode(field, later).group.tolist() == [0, 1, 2, 2, 4]
+    assert Field.from_json(json.loads(json.dumps(field.as_json()))) == field
+
+
+def test_a_number_beyond_what_was_seen_counts_as_the_furthest_seen() -> None:
+    field = plan_field(Column.of_numbers("x", np.arange(1000.0)))
+    assert not isinstance(field, str)
+    z = encode(field, Column.of_numbers("x", np.array([-1e9, 994.0, 1e9]))).z
+    assert z is not None
+    assert z[2] == z[1]
+    assert z[0] == -z[1]
+    assert Field.from_json(json.loads(json.dumps(field.as_json()))) == field
 
 
 # State

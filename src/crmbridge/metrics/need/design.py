@@ -12,7 +12,7 @@ which the organisation's own rate can be said."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,31 +23,40 @@ from crmbridge.metrics.need.arrays import Codes, Floats, Ints
 from crmbridge.metrics.need.columns import EMPTY, OTHER, Column
 from crmbridge.metrics.need.rows import CodedRows, Layout
 
-Unfit = Literal["empty", "constant", "varied", "rare"]
+Unfit = Literal["empty", "constant", "varied", "rare", "seldom"]
 
 Groups = npt.NDArray[np.int16]
 AGE = "age"
 RARE = 10
 MOST_LEVELS = 50
+SELDOM = 30
+"""A number known in fewer cases, and in fewer than half of them, says nothing about the others."""
 BLOCK = 16_384
+AGE_DAYS = (0, 1, 7, 14, 30, 60, 90, 180, 365)
+"""Lower bounds of the bands of age."""
 _FURTHEST = 1e6
 """In interquartile ranges: beyond, a number counts as this far."""
+_TAIL = 0.005
+"""Share of the numbers on each side beyond which a number counts as the last one within."""
 
 
 @dataclass(frozen=True)
 class Field:
     """One field of the design. Its matrix columns are `levels` (or z), `other` (categories only), `missing`.
 
-    `kind` "filled" is a category of one level, the empty string: whether there is any text.
-    `median`, `scale` and `edges` (inner bounds of the groups) are for numbers.
+    `kind` "filled" is a category of one level, the empty string: whether there is any text. "bands" is a
+    number cut at lower bounds, its `edges`, into `levels`. `median`, `scale`, the inner bounds of the groups
+    (`edges`) and the ends of what was seen (`low`, `high`) are for numbers.
     """
 
     name: str
-    kind: Literal["category", "number", "filled"]
+    kind: Literal["category", "number", "filled", "bands"]
     levels: tuple[str, ...] = ()
     median: float = 0.0
     scale: float = 1.0
     edges: tuple[float, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
 
     @property
     def width(self) -> int:
@@ -60,26 +69,15 @@ class Field:
         return len(self.edges) + 2 if self.kind == "number" else len(self.levels) + 2
 
     def as_json(self) -> dict[str, Any]:
-        if self.kind == "number":
-            return {
-                "name": self.name,
-                "kind": self.kind,
-                "median": self.median,
-                "scale": self.scale,
-                "edges": list(self.edges),
-            }
-        return {"name": self.name, "kind": self.kind, "levels": list(self.levels)}
+        if self.kind != "number":
+            found = {"name": self.name, "kind": self.kind, "levels": list(self.levels)}
+            return found | ({"edges": list(self.edges)} if self.kind == "bands" else {})
+        return {**asdict(self), "levels": [], "edges": list(self.edges)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Field:
-        return cls(
-            found["name"],
-            found["kind"],
-            tuple(found.get("levels", ())),
-            float(found.get("median", 0.0)),
-            float(found.get("scale", 1.0)),
-            tuple(found.get("edges", ())),
-        )
+        lists = {name: tuple(found[name]) for name in ("levels", "edges") if name in found}
+        return cls(**{**found, **lists})
 
 
 @dataclass(frozen=True)
@@ -91,9 +89,11 @@ class Encoded:
 
 
 def plan_field(column: Column) -> Field | Unfit:
-    """How a raw input enters the design, or why it does not: "empty", "constant", "varied" or "rare"."""
+    """How a raw input enters the design, or why it does not."""
     if not column.present.any():
         return "empty"
+    if column.name == AGE:
+        return _plan_bands(column, AGE_DAYS)
     if column.is_number:
         return _plan_number(column)
     if column.is_varied:
@@ -105,15 +105,44 @@ def plan_field(column: Column) -> Field | Unfit:
 
 def _plan_number(column: Column) -> Field | Unfit:
     known = column.known_numbers()
-    if len(known) == 0:
-        return "empty"
+    if len(known) < min(SELDOM, len(column) / 2):
+        return "seldom"
     low, least, median, most, high = (float(v) for v in np.quantile(known, [0.0, 0.25, 0.5, 0.75, 1.0]))
     scale = _difference(most, least) or _difference(*(float(v) for v in np.quantile(known, [0.95, 0.05])))
     scale = scale or _difference(high, low)
     if scale == 0.0 and len(known) == len(column):
         return "constant"
     edges = sorted({edge for edge in (least, median, most) if edge < high})
-    return Field(column.name, "number", (), median, scale or 1.0, tuple(edges))
+    first, last = (float(v) for v in np.quantile(known, [_TAIL, 1.0 - _TAIL], method="nearest"))
+    if first == last:
+        first, last = low, high
+    return Field(column.name, "number", (), median, scale or 1.0, tuple(edges), first, last)
+
+
+def _plan_bands(column: Column, bounds: Sequence[int]) -> Field | Unfit:
+    """Bands of at least RARE cases: a smaller one joins the one below it, the lowest the one above."""
+    known = column.known_numbers()
+    counts = np.bincount(band(known, np.array(bounds)), minlength=len(bounds))
+    kept: list[float] = []
+    held = 0
+    for bound, count in zip(bounds, counts.tolist(), strict=True):
+        if not kept or (held >= RARE and count >= RARE):
+            kept.append(float(bound))
+            held = 0
+        held += count
+    if len(kept) == 1 and len(known) == len(column):
+        return "constant"
+    ends = (*(int(bound) for bound in kept[1:]), None)
+    names = [
+        f"{int(low)}+" if end is None else str(int(low)) if end == low + 1 else f"{int(low)}-{end - 1}"
+        for low, end in zip(kept, ends, strict=True)
+    ]
+    return Field(column.name, "bands", tuple(names), edges=tuple(kept))
+
+
+def band(values: Floats, bounds: Floats | Ints) -> Ints:
+    """The band of each value by the lower bounds; what is below all of them is in the first."""
+    return np.maximum(np.searchsorted(bounds, values, side="right") - 1, 0)
 
 
 def _difference(high: float, low: float) -> float:
@@ -146,9 +175,14 @@ def encode(field: Field, column: Column) -> Encoded:
         group = np.searchsorted(np.array(field.edges), value, side="left").astype(np.int32)
         group[missing] = field.groups - 1
         with np.errstate(over="ignore"):
-            distance = (value / 2.0 - field.median / 2.0) / field.scale * 2.0
+            distance = (np.clip(value, field.low, field.high) / 2.0 - field.median / 2.0) / field.scale * 2.0
         return Encoded(group, np.arcsinh(np.clip(distance, -_FURTHEST, _FURTHEST)))
     missing_group, other_group = field.groups - 1, field.groups - 2
+    if field.kind == "bands":
+        known = np.zeros(len(column)) if column.numbers is None else np.nan_to_num(column.numbers)
+        return Encoded(
+            np.where(column.present, band(known, np.array(field.edges)), missing_group).astype(np.int32)
+        )
     if field.kind == "filled":
         return Encoded(np.where(column.present, 0, missing_group).astype(np.int32))
     if column.codes is None:

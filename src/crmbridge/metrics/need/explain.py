@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from crmbridge.metrics.need.arrays import Floats, Ints
-from crmbridge.metrics.need.design import Field, Groups, Matrix
+from crmbridge.metrics.need.design import RARE, Field, Groups, Matrix
 from crmbridge.model.records import ObjectName
 
 STRONGEST: Final = 3
@@ -101,6 +101,11 @@ def phrases(
         n, share = rates.n[group], rates.share[group]
         if n == 0:
             said = text.unseen(subject, object_name)
+            up.append(said)
+            down.append(said)
+            continue
+        if n < RARE:
+            said = text.seldom(subject, object_name, n)
             up.append(said)
             down.append(said)
             continue

@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY
-from crmbridge.metrics.need.arrays import Codes, Flags, Ints, pieces
+from crmbridge.metrics.need.arrays import Flags, Ints, pieces
 from crmbridge.metrics.need.columns import EMPTY, Column
 from crmbridge.metrics.need.design import AGE
 from crmbridge.metrics.need.ids import Lookup
-from crmbridge.metrics.need.outcomes import Outcomes
 from crmbridge.metrics.need.snapshots import Cases, Mode, read_orders
 from crmbridge.metrics.need.state import read_as_of, read_now
 from crmbridge.metrics.need.windows import Contacts, order_columns, read_contacts, read_stages
@@ -47,8 +46,6 @@ ACCOUNT_FIELDS: Final = ("industry", "employees", "annual_revenue", "country")
 ACCOUNT_PREFIX: Final = "account."
 ACCOUNT_ORDERS_PREFIX: Final = "account_"
 LINKS: Final[Mapping[ObjectName, str]] = {"lead": "lead_id", "deal": "deal_id", "account": "account_id"}
-AGE_DAYS: Final = (0, 1, 7, 14, 30, 60, 90, 180, 365)
-"""Lower bounds of the bands of age."""
 _KNOWN_ONLY: Final = ("stage", "expected_close")
 """Fields of a deal that closing overwrites: without the version in force nothing is known of them."""
 
@@ -192,26 +189,8 @@ class Reader:
             placed = read_orders(self._frame, cases.ids)
             columns |= order_columns(*placed, cases.record, cases.moment, self._frame.zone)
         else:
-            columns[AGE] = Column.of_codes(AGE, age_band(cases.age), age_levels())
+            columns[AGE] = Column.of_numbers(AGE, np.where(cases.age < 0, np.nan, cases.age))
         return columns, contacts
-
-
-def age_band(age: Ints) -> Codes:
-    """The band of an age in days; EMPTY where it is not known (-1)."""
-    return (np.searchsorted(np.array(AGE_DAYS), age, side="right") - 1).astype(np.int32)
-
-
-def age_levels() -> tuple[str, ...]:
-    """`0`, `1-6`, ..., `365+`: days."""
-    bands = zip(AGE_DAYS, (*AGE_DAYS[1:], None), strict=True)
-    return tuple(
-        f"{low}+" if high is None else str(low) if high == low + 1 else f"{low}-{high - 1}"
-        for low, high in bands
-    )
-
-
-def created_per_case(outcomes: Outcomes, cases: Cases) -> Ints:
-    return np.asarray(outcomes.created[cases.record])
 
 
 def _numbers(found: Column) -> np.ndarray:

@@ -9,9 +9,8 @@ import numpy as np
 
 from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
 from crmbridge.metrics.need.card import first_cases
-from crmbridge.metrics.need.design import AGE, Matrix
+from crmbridge.metrics.need.design import AGE, AGE_DAYS, Matrix, band
 from crmbridge.metrics.need.ids import uniform
-from crmbridge.metrics.need.inputs import age_band
 from crmbridge.metrics.need.logistic import EXACT, ROUGH, Fit, Prior, fit
 from crmbridge.metrics.need.rows import EmbeddedRows, Rows
 from crmbridge.metrics.need.scales import learn_scales, precision_of
@@ -136,7 +135,7 @@ class Learner:
             trained,
             cases.y[tested],
             cases.record[tested],
-            age_band(cases.age[tested]).astype(np.int64),
+            band(cases.age[tested].astype(np.float64), np.array(AGE_DAYS)),
             self.training.undecided[tested],
             logits["base"][tested],
             logits["age"][tested] if "age" in logits else None,

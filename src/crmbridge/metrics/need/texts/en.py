@@ -95,6 +95,11 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if 0.05 <= value < 9.95 else f"{value:.0f} %"
 
 
+def seldom(subject: str, object_name: ObjectName, n: int) -> str:
+    such = SUCH[object_name] if n > 1 else SUCH[object_name].removesuffix("s")
+    return f"{subject}: only {n} such {such} in the history"
+
+
 def with_rate(subject: str, object_name: ObjectName, share: float, n: int, of_all: float) -> str:
     rate = f"{percent(share)} of {n:,} such {SUCH[object_name]} {COME[object_name]}"
     return f"{subject}: {rate}, {percent(of_all)} of all"
@@ -115,6 +120,7 @@ DROPPED: Final[Mapping[str, str]] = {
     "empty": "it is never filled",
     "constant": "it has the same value everywhere",
     "varied": "nearly every record has a text of its own",
+    "seldom": "it was known in too few of the cases",
     "rare": "every value is seen fewer than 10 times",
 }
 AUC_UNKNOWN: Final = "not known"
