@@ -25,9 +25,11 @@ from crmbridge.secrets import Secrets
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run, StoredModel
 from crmbridge.sync import run as runs
+from crmbridge.sync.plan import require_writer
 from crmbridge.sync.run import Approve
 from crmbridge.sync.session import Session
 from crmbridge.writeback.base import InstallStep
+from crmbridge.writeback.undo import Kept, kept
 from crmbridge.writeback.verify import Verified
 
 Progress = Callable[[str, int, int | None], None]
@@ -136,22 +138,24 @@ class Bridge:
     ) -> Run:
         """One run: pull, score, plan, apply, verify. `approve` decides on the plan (see `sync.run.sync`)."""
         with self._alone(name) as session:
-            return runs.sync(session, moment=self._moment(at), full=full, dry_run=dry_run, approve=approve)
+            return runs.sync(
+                session, moment=self._moment(name, at), full=full, dry_run=dry_run, approve=approve
+            )
 
     def pull(self, name: str, *, full: bool = False, at: datetime | None = None) -> Run:
         """Read what changed in the CRM into the lake."""
         with self._alone(name) as session:
-            return runs.pull(session, moment=self._moment(at), full=full)
+            return runs.pull(session, moment=self._moment(name, at), full=full)
 
     def score(self, name: str, *, at: datetime | None = None) -> Run:
         """Compute results from the lake as of a moment."""
         with self._alone(name) as session:
-            return runs.score(session, moment=self._moment(at))
+            return runs.score(session, moment=self._moment(name, at))
 
     def plan(self, name: str, *, at: datetime | None = None) -> Run:
         """Compare the results with what the CRM holds now and store the plan."""
         with self._alone(name) as session:
-            return runs.plan(session, moment=self._moment(at))
+            return runs.plan(session, moment=self._moment(name, at))
 
     def apply(self, plan_id: int, *, override: Sequence[str] = ()) -> Run:
         """Write a plan: calling this is a person's approval. `override` names guards to pass."""
@@ -168,6 +172,21 @@ class Bridge:
         with self._alone(self.ledger.run(run_id).connection) as session:
             return runs.undo(session, run_id)
 
+    def kept(self, undone: Run) -> list[Kept]:
+        """What an undo left as it was, because a person or a later run has changed it since."""
+        plan = self.plan_of(undone)
+        if plan is None or plan.kind != "undo":
+            raise NotFoundError(f"run {undone.id} is not an undo.", connection=undone.connection)
+        with self._session(undone.connection) as session:
+            return list(kept(plan.id, ledger=self.ledger, writer=require_writer(session)))
+
+    def runs(self, name: str | None = None, limit: int = 50) -> list[Run]:
+        """What ran, newest first. Raises SettingsError for a connection that never ran and is not set up."""
+        found = self.ledger.runs(name, limit)
+        if name is not None and not found:
+            self.connection(name)
+        return found
+
     # -- what was learned --
 
     def plan_of(self, run: Run) -> Plan | None:
@@ -177,65 +196,106 @@ class Bridge:
     def explain(self, name: str, object_name: str, record: str, *, at: datetime | None = None) -> Explanation:
         """One record's score with its reasons adding up, and its history."""
         self.connection(name)
-        return explain(self.ledger, self.lake, name, _object(object_name), record, moment=self._moment(at))
+        return explain(
+            self.ledger, self.lake, name, _object(object_name), record, moment=self._moment(name, at)
+        )
 
     def model(self, name: str, object_name: str, *, metric: str = "need") -> StoredModel:
-        """The published model. Raises NotFoundError where there is none yet."""
-        self.connection(name)
-        found = self.ledger.published(name, metric, _object(object_name))
-        if found is None:
-            raise NotFoundError(
-                f"there is no {metric} model for {object_name} yet.",
-                connection=name,
-                remedy=f"Run `crmbridge sync {name}` first.",
-            )
-        return found
+        """The published model. Raises NotFoundError where there is none."""
+        stored = self.models(name, object_name, metric=metric)
+        for each in stored:
+            if each.status == "published":
+                return each
+        raise NotFoundError(
+            f"no {metric} model for {object_name} is in use.",
+            connection=name,
+            remedy=f"Put one into use with --publish: {_names(stored)}."
+            if stored
+            else f"Run `crmbridge sync {name}` first.",
+        )
 
-    def publish(self, name: str, model: str) -> None:
-        """Make a stored model the one that scores."""
+    def models(self, name: str, object_name: str, *, metric: str = "need") -> list[StoredModel]:
+        """All stored models of a metric and object, newest first."""
         self.connection(name)
-        self.ledger.publish(name, model)
+        if metric not in self.plugins.metrics:
+            known = ", ".join(sorted(self.plugins.metrics))
+            raise SettingsError(f"{metric!r} is not a metric; there are {known}.")
+        return self.ledger.models(name, metric, _object(object_name))
+
+    def publish(self, name: str, object_name: str, model: str, *, metric: str = "need") -> StoredModel:
+        """Make a stored model the one that scores. Raises NotFoundError."""
+        stored = self.models(name, object_name, metric=metric)
+        if model not in [each.model.name for each in stored]:
+            raise NotFoundError(
+                f"there is no {metric} model {model!r} for {object_name}.",
+                connection=name,
+                remedy=f"There are: {_names(stored) or 'none'}.",
+            )
+        return self.ledger.publish(name, model)
 
     def revert(self, name: str, object_name: str, *, metric: str = "need") -> StoredModel:
-        """Go back to the model published before."""
-        self.connection(name)
+        """Go back to the model published before. Raises NotFoundError where there is none."""
+        self.models(name, object_name, metric=metric)
         return self.ledger.revert(name, metric, _object(object_name))
 
     def report(self, name: str, path: Path, *, at: datetime | None = None) -> Path:
         """Write the HTML report."""
-        zone = self.connection(name).zone
-        return write_report(self.ledger, self.lake, name, path, moment=self._moment(at), zone=zone)
+        zone, moment = self.connection(name).zone, self._moment(name, at)
+        return write_report(self.ledger, self.lake, name, path, moment=moment, zone=zone)
 
     def export(
         self, name: str, directory: Path, formats: Sequence[str], *, at: datetime | None = None
     ) -> list[Path]:
         """Write the tables for other tools."""
         self.connection(name)
-        return export(self.ledger, self.lake, name, directory, formats, moment=self._moment(at))
+        return export(self.ledger, self.lake, name, directory, formats, moment=self._moment(name, at))
 
     def forget(self, name: str, object_name: str, record: str) -> int:
-        """Erase one record from lake and ledger; returns how many places held it."""
+        """Erase one record from lake and ledger; returns how many places held it.
+
+        Raises NotFoundError where nothing was kept of it: a mistyped id must not pass for a person erased.
+        """
         self.connection(name)
         with self.ledger.lease(f"connection/{name}"):
             erased = self.lake.forget(name, _object(object_name), record)
-            return erased + self.ledger.forget(name, object_name, record)
+            erased += self.ledger.forget(name, object_name, record)
+        if not erased:
+            raise NotFoundError(
+                "nothing is kept of it.",
+                connection=name,
+                record=f"{object_name} {record}",
+                remedy="Look the id up in the CRM: upper and lower case count.",
+            )
+        return erased
+
+    def check_secret(self, name: str, secret: str) -> None:
+        """Raises SettingsError where the connection has no secret of that name."""
+        connection = self.connection(name)
+        if secret not in connection.connector.secrets:
+            known = ", ".join(connection.connector.secrets) or "none"
+            raise SettingsError(
+                f"{connection.settings.connector} has no secret {secret!r}.",
+                connection=name,
+                remedy=f"Its secrets: {known}.",
+            )
 
     def set_secret(
         self, name: str, secret: str, value: SecretStr, *, store: Literal["keyring", "ledger"]
     ) -> None:
         """Keep one of the connection's secrets."""
-        connection = self.connection(name)
-        if secret not in connection.connector.secrets:
-            known = ", ".join(connection.connector.secrets) or "none"
-            raise SettingsError(f"{connection.settings.connector} has no secret {secret!r}; it has {known}.")
-        self._secrets(connection).set(secret, value, store=store)
+        self.check_secret(name, secret)
+        self._secrets(self.connection(name)).set(secret, value, store=store)
 
     # -- inside --
 
-    def _moment(self, at: datetime | None) -> datetime:
-        if at is not None and at.tzinfo is None:
-            raise SettingsError("a moment needs a time zone, such as 2026-03-31T08:00:00Z.")
-        return (at or self._clock()).astimezone(UTC)
+    def _moment(self, name: str, at: datetime | None) -> datetime:
+        """The moment in UTC; one without an offset is read in the connection's zone."""
+        if at is None:
+            return self._clock().astimezone(UTC)
+        try:
+            return (at if at.tzinfo else at.replace(tzinfo=self.connection(name).zone)).astimezone(UTC)
+        except OverflowError as error:
+            raise SettingsError(f"{at.isoformat()} is outside the years 1 to 9999.") from error
 
     def _spent_today(self, name: str) -> int:
         since = self._clock() - timedelta(days=1)
@@ -292,6 +352,10 @@ class Bridge:
             except CRMBridgeError as error:
                 error.connection = error.connection or name
                 raise
+
+
+def _names(stored: Sequence[StoredModel]) -> str:
+    return ", ".join(each.model.name for each in stored)
 
 
 def _object(name: str) -> ObjectName:

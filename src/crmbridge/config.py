@@ -178,7 +178,7 @@ def load(path: Path) -> Settings:
     connections = raw.get("connections")
     tables = connections if isinstance(connections, dict) else {}
     for name, table in tables.items():
-        _check_name(name, tables, path)
+        check_name(name, tables, path)
         _refuse_secrets(name, table, path)
     try:
         return Settings(_File(**raw), path)
@@ -186,7 +186,8 @@ def load(path: Path) -> Settings:
         raise _explain(error, path, "", _File.model_fields) from error
 
 
-def _check_name(name: str, others: Iterable[str], path: Path) -> None:
+def check_name(name: str, others: Iterable[str], path: Path) -> None:
+    """Raises SettingsError where `name` can't be a connection's name beside `others`."""
     if not _CONNECTION_NAME.fullmatch(name):
         raise SettingsError(
             f"{path.name}: {name!r} can't be a connection's name.",
