@@ -223,7 +223,7 @@ def _formats(columns: Iterable[Sequence[Any]]) -> tuple[str, ...]:
 
 def quoted(text: str) -> str:
     """A TOML string."""
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _table(connection: str, mapped: _Mapped, files: Sequence[str]) -> str:
@@ -276,7 +276,7 @@ def _meanings(place: str, mapped: _Mapped) -> list[str]:
     asked = _ASKED.get(mapped.object, {})
     lines += [f'# {name} = "..."     # {asked[name]}' for name in asked if name not in fields]
     used = {*fields.values(), mapped.id}
-    rest = [name for name in values if name not in used]
+    rest = [name for name in values if name not in used and name.isprintable()]
     if rest:
         lines.append(f"# Attributes, and inputs of the score: {', '.join(rest)}")
     if "outcome" in fields:
