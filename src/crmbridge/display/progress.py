@@ -23,7 +23,7 @@ class TerminalProgress:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._silent = stream, not stream.isatty()
-        self._last = 0.0
+        self._last, self._shown = 0.0, False
 
     def __call__(self, step: str, done: int, total: int | None) -> None:
         now = time.monotonic()
@@ -31,13 +31,17 @@ class TerminalProgress:
             return
         self._last = now
         of = f" of {total:,}" if total else ""
-        self._write("" if done == total else f"{step}: {done:,}{of}")
+        if done == total:
+            self.close()
+        else:
+            self._write(f"{step}: {done:,}{of}")
 
     def close(self) -> None:
         """Clear the line."""
-        if not self._silent:
+        if self._shown:
             self._write("")
 
     def _write(self, line: str) -> None:
         self._stream.write(_CLEAR + line)
         self._stream.flush()
+        self._shown = bool(line)
