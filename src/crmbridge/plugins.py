@@ -85,7 +85,7 @@ class Plugins:
             source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             try:
                 plugin = point.load()
-            except Exception as error:  # noqa: BLE001 - a stranger's import may fail in any way; it is reported
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may fail in any way
                 plugins.infos.append(PluginInfo(point.name, source, error=f"can't be loaded: {error!r}"))
                 continue
             plugins.add(point.name, plugin, source=source)
@@ -93,13 +93,15 @@ class Plugins:
 
     def add(self, name: str, plugin: Any, *, source: str) -> None:
         """Register one plugin. What it brings is taken whole, or not at all, with the reason in `infos`."""
-        plugin = plugin() if inspect.isclass(plugin) else plugin
         try:
-            self._manager.register(plugin, name)
+            plugin = plugin() if inspect.isclass(plugin) else plugin
+            self._register(plugin, name)
             connectors = self._ask(plugin, "crmbridge_connectors", Connector, self.connectors)  # type: ignore[type-abstract]
             writers = self._ask(plugin, "crmbridge_writers", Writer, self.writers)  # type: ignore[type-abstract]
             metrics = self._ask(plugin, "crmbridge_metrics", Metric, self.metrics)  # type: ignore[type-abstract]
         except Exception as error:  # noqa: BLE001 - a stranger's hook may fail in any way; it is reported
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
             self.infos.append(PluginInfo(name, source, error=str(error) or repr(error)))
             return
         self.connectors |= connectors
@@ -107,18 +109,29 @@ class Plugins:
         self.metrics |= metrics
         self.infos.append(PluginInfo(name, source, tuple(connectors), tuple(writers), tuple(metrics)))
 
+    def _register(self, plugin: Any, name: str) -> None:
+        self._manager.register(plugin, name)
+        self._manager.check_pending()  # raises for a hook that does not exist
+        if not self._manager.get_hookcallers(plugin):
+            raise TypeError("it has no hook: mark its functions with crmbridge.hookspecs.hookimpl")
+
     def _ask(
         self, plugin: Any, hook: str, base: type[Kind], known: dict[str, type[Kind]]
     ) -> dict[str, type[Kind]]:
         others = [other for _, other in self._manager.list_name_plugin() if other is not plugin]
         answers = self._manager.subset_hook_caller(hook, remove_plugins=others)()
         classes: dict[str, type[Kind]] = {}
+        for answer in answers:
+            if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | type):
+                raise TypeError(f"{hook} returned {answer!r}, which is not a list of classes")
         for found in (found for answer in answers for found in answer):
             if not (inspect.isclass(found) and issubclass(found, base)):
                 raise TypeError(f"{hook} returned {found!r}, which is not a subclass of {base.__name__}")
             if inspect.isabstract(found):
                 missing = ", ".join(sorted(found.__abstractmethods__))
                 raise TypeError(f"{found.__name__} lacks {missing}")
+            if not isinstance(getattr(found, "name", None), str):
+                raise TypeError(f"{found.__name__} has no name")
             if found.name in known or found.name in classes:
                 raise ValueError(f"{base.__name__.lower()} {found.name!r} is already there")
             classes[found.name] = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -11,6 +12,7 @@ from crmbridge.connectors.files import FilesConnector
 from crmbridge.errors import SettingsError
 from crmbridge.hookspecs import hookimpl
 from crmbridge.plugins import Plugins
+from crmbridge.writeback.files import FilesWriter
 
 
 class Stranger(FilesConnector):
@@ -38,6 +40,34 @@ class Abstract:
 class Misspelt:
     @hookimpl
     def crmbridge_conectors(self):
+        return []
+
+
+class Unmarked:
+    def crmbridge_connectors(self):
+        return [Stranger]
+
+
+class NoStart:
+    def __init__(self):
+        raise RuntimeError("not today")
+
+
+class NotAList:
+    @hookimpl
+    def crmbridge_connectors(self):
+        return Stranger
+
+
+class Nameless:
+    @hookimpl
+    def crmbridge_writers(self):
+        return [type("Nameless", (FilesWriter,), {"name": None})]
+
+
+class Arguments:
+    @hookimpl
+    def crmbridge_connectors(self, settings):
         return []
 
 
@@ -73,12 +103,44 @@ def test_a_plugin_that_can_not_be_imported_is_named_and_the_rest_works():
 
 @pytest.mark.parametrize(
     ("plugin", "said"),
-    [(Raising, "of all things"), (Abstract, "Connector lacks"), (Taken, "already there")],
+    [
+        (Raising, "of all things"),
+        (Abstract, "Connector lacks"),
+        (Taken, "already there"),
+        (Misspelt, "crmbridge_conectors"),
+        (Unmarked, "hookimpl"),
+        (NoStart, "not today"),
+        (NotAList, "a list of classes"),
+        (Nameless, "has no name"),
+        (Arguments, "settings"),
+    ],
 )
-def test_a_plugin_whose_hook_is_wrong_is_named_and_the_rest_works(plugin, said):
+def test_a_plugin_that_is_wrong_is_named_and_the_rest_works(plugin, said):
     plugins = Plugins.load([])
-    plugins.add("broken", plugin(), source="test")
+    plugins.add("broken", plugin, source="test")
     error = plugins.infos[-1].error
     assert error is not None
     assert said in error
+    plugins.add("good", Good(), source="test")
+    assert plugins.infos[-1].error is None
     assert plugins.connector("files") is FilesConnector
+
+
+def test_a_built_in_that_is_broken_is_named_and_the_rest_works(monkeypatch):
+    monkeypatch.setitem(sys.modules, "crmbridge.connectors.files", None)
+    plugins = Plugins.load([])
+    errors = {info.name: info.error for info in plugins.infos if info.error}
+    assert set(errors) == {"files"}
+    assert "crmbridge.connectors.files" in errors["files"]
+    assert {"need", "efficiency"} <= set(plugins.metrics)
+
+
+def test_a_plugin_that_ends_the_process_is_named_too(monkeypatch):
+    class Quitting:
+        name, value, dist = "quitting", "quitting", None
+
+        def load(self):
+            raise SystemExit(3)
+
+    plugins = Plugins.load([Quitting()])
+    assert "SystemExit" in (plugins.infos[-1].error or "")
