@@ -107,13 +107,12 @@ def _plan_number(column: Column) -> Field | Unfit:
     known = column.known_numbers()
     if len(known) < min(SELDOM, len(column) / 2):
         return "seldom"
-    low, least, median, most, high = (float(v) for v in np.quantile(known, [0.0, 0.25, 0.5, 0.75, 1.0]))
-    scale = _difference(most, least) or _difference(*(float(v) for v in np.quantile(known, [0.95, 0.05])))
-    scale = scale or _difference(high, low)
+    asked = [0.0, _TAIL, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0 - _TAIL, 1.0]
+    low, first, few, least, median, most, many, last, high = (float(v) for v in np.quantile(known, asked))
+    scale = _difference(most, least) or _difference(many, few) or _difference(high, low)
     if scale == 0.0 and len(known) == len(column):
         return "constant"
     edges = sorted({edge for edge in (least, median, most) if edge < high})
-    first, last = (float(v) for v in np.quantile(known, [_TAIL, 1.0 - _TAIL], method="nearest"))
     if first == last:
         first, last = low, high
     return Field(column.name, "number", (), median, scale or 1.0, tuple(edges), first, last)

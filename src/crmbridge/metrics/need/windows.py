@@ -87,14 +87,15 @@ def read_contacts(frame: Frame, cases: Cases, link: str, window_days: int) -> Co
             np.minimum.at(following, case[ahead], packed[positions[ahead]])
             within = today[done] - day[was] <= window_days
             was, done = was[within], done[within]
-            count += np.bincount(done, minlength=size)
+            # In place: a count per piece over all cases would cost more than the piece.
+            np.add.at(count, done, 1.0)
             for total, part in (
                 (reached, is_reached),
                 (missed, is_missed),
                 (inbound, is_inbound),
                 (milliseconds, measured),
             ):
-                total += np.bincount(done, part[was], minlength=size)
+                np.add.at(total, done, part[was])
     never, none = last == UNKNOWN, following == NEVER
     last_at = np.where(never, UNKNOWN, last // _PACKED)
     last_rest = np.where(never, 0, last % _PACKED)
