@@ -162,6 +162,26 @@ def test_what_a_power_cut_left_is_cleaned_and_nothing_else(leads: Leads, before:
     ]
 
 
+def test_parts_that_no_registered_one_was_before_are_not_what_a_kill_left(leads: Leads) -> None:
+    folder = leads.lake.root / "acme" / "lead"
+    folder.mkdir(parents=True)
+    (folder / "part-000001.parquet").write_bytes(b"the very first part, cut off before it was registered")
+    assert leads.lake.clean("acme") == 1
+    for number in (1, 2):
+        (folder / f"part-{number:06d}.parquet").write_bytes(b"of another ledger")
+    with pytest.raises(StoreError, match="2 parts in .* that the ledger knows nothing of"):
+        leads.lake.clean("acme")
+    assert len(leads.files()) == 2
+
+
+def test_nothing_is_cleaned_where_registered_parts_are_gone(leads: Leads, before: dict[str, Any]) -> None:
+    folder = leads.lake.root / "acme" / "lead"
+    (folder / "part-000001.parquet").rename(folder / "part-000007.parquet")
+    with pytest.raises(StoreError, match="1 of the 1 parts of the lake are gone"):
+        leads.lake.clean("acme")
+    assert leads.files() == ["acme/lead/part-000007.parquet"]
+
+
 UPKEEP: dict[str, Callable[[Leads], int]] = {
     "compact": lambda leads: leads.lake.compact("acme", "lead", at_least=2),
     "forget": lambda leads: leads.lake.forget("acme", "lead", "2"),

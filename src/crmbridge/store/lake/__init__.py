@@ -136,9 +136,13 @@ class Lake:
         )
 
     def clean(self, connection: str) -> int:
-        """Remove the connection's files that no registered part names; returns how many."""
+        """Remove the connection's files that no registered part names; returns how many.
+
+        Raises StoreError, and removes nothing, where lake and ledger do not belong together: registered parts
+        are gone, or the ledger knows none of the parts there are.
+        """
         registered = [part.path for part in self.ledger.parts(connection)]
-        strays = list(upkeep.strays(self.root, connection, registered))
+        strays = upkeep.strays(self.root, connection, registered)
         for path in strays:
             with files.in_words("remove", path):
                 path.unlink(missing_ok=True)

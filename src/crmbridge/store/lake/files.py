@@ -88,6 +88,11 @@ def ours(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a part's file was written to its end: only then it has its name."""
+    return path.suffix != _UNFINISHED
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, each synced into its parent."""
     missing = []

@@ -61,12 +61,29 @@ def forget(table: Table, id: str) -> int:
     return gone
 
 
-def strays(root: Path, connection: str, registered: Iterable[str]) -> Iterator[Path]:
-    """Files of the connection that bear a part's name and are not registered."""
-    known = set(registered)
-    for path in files.ours(root / connection):
-        if path.relative_to(root).as_posix() not in known:
-            yield path
+def strays(root: Path, connection: str, registered: Sequence[str]) -> list[Path]:
+    """Files of the connection that bear a part's name and are not registered: what a kill left.
+
+    Raises StoreError where that can't be how they came to be: a registered part is gone, or none is
+    registered and there are several (the first is registered before the second is written).
+    """
+    found = {path.relative_to(root).as_posix(): path for path in files.ours(root / connection)}
+    gone = set(registered) - found.keys()
+    if gone:
+        raise StoreError(
+            f"{len(gone)} of the {len(registered)} parts of the lake are gone, such as {root / min(gone)}.",
+            remedy="Restore them from a backup, or give the connection another name in the settings to start "
+            "anew.",
+        )
+    left = [path for name, path in found.items() if name not in set(registered)]
+    whole = [path for path in left if files.is_whole(path)]
+    if not registered and len(whole) > 1:
+        raise StoreError(
+            f"There are {len(whole)} parts in {root / connection} that the ledger knows nothing of.",
+            remedy="Restore the ledger they belong to, or name it under [store]. To start anew, move the "
+            "folder away.",
+        )
+    return left
 
 
 def problems(root: Path, parts: Sequence[Part]) -> list[str]:
