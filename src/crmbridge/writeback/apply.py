@@ -123,6 +123,17 @@ def batches(ledger: Ledger, plan_id: int, state: RowState, size: int) -> Iterato
             yield known
 
 
+def chosen(row: PlanRow, writer: Writer) -> PlanRow:
+    """The row without the fields that the settings have dropped since: they are neither read nor written."""
+    keys = writer.context.fields
+    if all(key in keys for key in row.after):
+        return row
+    before, after = (
+        {key: values[key] for key in values if key in keys} for values in (row.before, row.after)
+    )
+    return replace(row, before=before, after=after)
+
+
 class _Work:
     """One application of one plan. `said` is what the CRM last gave as the reason for refusing something."""
 
@@ -133,6 +144,7 @@ class _Work:
     def batch(self, rows: Sequence[PlanRow], *, give_up: bool) -> int:
         """Take a batch as far as it goes now; returns how many of its rows the CRM refused for now."""
         object_name = cast(ObjectName, rows[0].object)
+        rows = [chosen(row, self.writer) for row in rows]
         settled, to_send = self._judge(rows, self._read(object_name, rows))
         self._record(object_name, rows, settled)
         if not to_send:

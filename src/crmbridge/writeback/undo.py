@@ -14,7 +14,7 @@ from typing import Literal, cast
 from crmbridge.model.fields import FieldValue
 from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import Ledger, PlanRow
-from crmbridge.writeback.apply import BY_PERSON, LATER, batches
+from crmbridge.writeback.apply import BY_PERSON, LATER, batches, chosen
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.values import differing
 from crmbridge.writeback.verify import READ_ROWS
@@ -47,7 +47,7 @@ def kept(undo_plan_id: int, *, ledger: Ledger, writer: Writer) -> Iterator[Kept]
     Reads the records it names. Raises AuthError, QuotaError, TransientError.
     """
     for rows in batches(ledger, undo_plan_id, "rejected", READ_ROWS):
-        left = [row for row in rows if row.code in (BY_PERSON, LATER)]
+        left = [chosen(row, writer) for row in rows if row.code in (BY_PERSON, LATER)]
         held = writer.read(cast(ObjectName, rows[0].object), [row.id for row in left]) if left else {}
         for row in left:
             now = held.get(row.id, {})

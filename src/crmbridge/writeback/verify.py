@@ -9,7 +9,7 @@ from typing import Final, cast
 from crmbridge.model.fields import FieldValue
 from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import Ledger
-from crmbridge.writeback.apply import batches
+from crmbridge.writeback.apply import batches, chosen
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.values import differing
 
@@ -50,7 +50,7 @@ def verify_plan(
     gone: list[tuple[str, str]] = []
     for rows in batches(ledger, plan_id, "sent", READ_ROWS):
         held = writer.read(cast(ObjectName, rows[0].object), [row.id for row in rows])
-        for row in rows:
+        for row in (chosen(row, writer) for row in rows):
             now = held.get(row.id)
             if now is None:
                 gone.append((row.object, row.id))
