@@ -90,21 +90,21 @@ class Plans(Database):
         """Keep a plan whole, its rows in the order given (each `position` is counted here, from 0).
 
         `rows` is consumed within the transaction, a chunk at a time, and must not itself write to the ledger.
-        A write plan, unless it is a dry run, supersedes the connection's older ones that were never approved.
+        A write plan, unless it is a dry run, supersedes the connection's older ones that were never approved;
+        their rows, which nobody can write any more, go: a schedule makes such plans day and night.
         """
         plans = tables.plans
         with self._write() as db:
             self._fence(db, connection)
             if kind == "write" and status != "dry_run":
-                db.execute(
-                    sa.update(plans)
-                    .where(
-                        plans.c.connection == connection,
-                        plans.c.kind == "write",
-                        plans.c.status.in_(["awaiting_approval", "stopped"]),
-                    )
-                    .values(status="superseded")
+                older = sa.and_(
+                    plans.c.connection == connection,
+                    plans.c.kind == "write",
+                    plans.c.status.in_(["awaiting_approval", "stopped"]),
                 )
+                rows_of_older = tables.plan_rows.c.plan.in_(sa.select(plans.c.id).where(older))
+                db.execute(sa.delete(tables.plan_rows).where(rows_of_older))
+                db.execute(sa.update(plans).where(older).values(status="superseded"))
             new = sa.insert(plans).values(
                 run=run_id,
                 connection=connection,
