@@ -27,6 +27,14 @@ OBJECTS = {"rep": "reps.csv", "lead": "leads.csv", "activity": "calls.csv"}  # i
 IDS = {"rep": "Rep ID", "lead": "Lead ID", "activity": "Call ID"}
 DATES = {"lead": "Created", "activity": "Started"}
 MAPPED = {"rep": "Name", "lead": "Source", "activity": "Result"}
+EDITS = (
+    *("cell", "row", "row", "vanish", "many", "swap", "columns", "dialect", "touch"),
+    *("date", "duplicate", "anonymous", "cut", "empty", "header", "rename", "attribute", "repair", "repair"),
+)
+COMMANDS = (
+    *("sync", "sync", "sync", "sync", "full", "ask", "dry"),
+    *("pull", "score", "plan", "apply", "undo"),
+)
 FINAL = ("done", "partly", "failed", "stopped", "awaiting_approval", "interrupted")
 
 
@@ -43,8 +51,11 @@ class Export:
     damage: str | None = None
     columns: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.columns = list(self.rows[0])
+
     def write(self) -> None:
-        columns = self.columns or list(self.rows[0])
+        columns = self.columns
         text = io.StringIO(newline="")
         writer = csv.writer(text, delimiter=self.delimiter)
         writer.writerow([f"{name} (old)" if name == self.renamed else name for name in columns])
@@ -100,12 +111,9 @@ class Walk:
     def edit(self) -> str:
         name = self.random.choice(list(OBJECTS))
         export = self.exports[name]
-        kind = self.random.choice(
-            "cell row row vanish swap date duplicate anonymous cut empty header rename attribute repair repair "
-            "columns dialect touch many".split()
-        )
+        kind = self.random.choice(EDITS)
         rows = export.rows
-        chosen = self.random.choice(rows)
+        chosen = self.random.choice(rows or [dict.fromkeys(export.columns, "")])
         if kind == "cell":
             changes = {"lead": ("Budget", "Source"), "activity": ("Seconds",), "rep": ("Name",)}[name]
             column = self.random.choice(changes)
@@ -136,7 +144,7 @@ class Walk:
             for name, export in self.exports.items():
                 self.repair(name, export)
         elif kind == "columns":
-            export.columns = self.random.sample(list(rows[0]), len(rows[0]))
+            self.random.shuffle(export.columns)
         elif kind == "dialect":
             export.delimiter = self.random.choice(",;\t|")
             export.encoding = self.random.choice(["utf-8", "utf-8-sig", "utf-16", "cp1252"])
@@ -204,16 +212,18 @@ class Walk:
     # -- commands --
 
     def command(self) -> str:
-        name = self.random.choice("sync sync sync sync ask dry pull score plan apply undo full".split())
+        name = self.random.choice(COMMANDS)
         before = deepcopy(self.scores)
+        refused, run = None, None
         try:
             run = getattr(self, f"do_{name}")()
         except SettingsError as error:
-            assert self.unusable, f"{name}: {error}"
+            refused = error
+        assert (refused is not None) == self.unusable, f"{name}: {refused}"
+        if refused is not None:
             newest = self.job.runs()[0]
-            assert (newest.status, newest.error) == ("failed", str(error))
-            return f"{name}: {error.what}"
-        assert not self.unusable, f"{name} went on with a file that can't be used"
+            assert (newest.status, newest.error) == ("failed", str(refused))
+            return f"{name}: {refused.what}"
         if run is None:
             return f"{name}: nothing to do"
         self.account(run, before)
@@ -367,7 +377,7 @@ class Walk:
             for name in objects:
                 columns = wanted.get(name, ["id", "owner_id", "created_at"] if name == "lead" else ["id"])
                 batches = lake.scan("acme", name, columns, at=moment)
-                found[name] = sorted((str(row) for batch in batches for row in batch.to_pylist()))
+                found[name] = sorted(str(row) for batch in batches for row in batch.to_pylist())
             return found
 
         return self.job.look(read)

@@ -19,7 +19,13 @@ from crmbridge.writeback.plan import Changes, plan_object, rows, tripped
 
 
 def make_plan(
-    session: Session, run: int, *, moment: datetime, guards: Mapping[str, str], dry_run: bool = False
+    session: Session,
+    run: int,
+    *,
+    moment: datetime,
+    scored_at: datetime,
+    guards: Mapping[str, str],
+    dry_run: bool = False,
 ) -> Plan:
     """Compare the results as of the moment with what the CRM holds now, and store what would be written.
 
@@ -28,7 +34,7 @@ def make_plan(
     """
     writer = require_writer(session)
     changes = [
-        _changes(session, run, writer, object_name, moment)
+        _changes(session, run, writer, object_name, moment, scored_at)
         for object_name in writer.objects
         if session.lake.live_count(session.name, object_name)
     ]
@@ -59,9 +65,11 @@ def remember_held(session: Session, run: int, object_name: str, table: pa.Table)
         session.lake.append(session.name, f"held/{object_name}", table, run=run, seen_at=session.now())
 
 
-def results_table(session: Session, object_name: ObjectName, moment: datetime) -> pa.Table | None:
+def results_table(
+    session: Session, object_name: ObjectName, moment: datetime, scored_at: datetime
+) -> pa.Table | None:
     """All results of an object as of the moment, in the columns of `result_schema`; None where there are
-    none.
+    none. `scored_at` is the moment they were computed for.
     """
     keys = {field.key for field in fields_on(object_name, session.connection.settings.fields)}
     wanted = result_schema(object_name, keys)
@@ -92,7 +100,7 @@ def results_table(session: Session, object_name: ObjectName, moment: datetime) -
             columns[key] = table[key].combine_chunks().take(position).cast(CATALOGUE[key].arrow_type)
     if ids is None:
         return None
-    stamp = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    stamp = f"{scored_at:%Y-%m-%dT%H:%M:%SZ}"
     columns["scored_at"] = pa.repeat(pa.scalar(stamp), len(ids))
     columns["model"] = pa.repeat(pa.scalar(scorer), len(ids))
     present = [name for name in wanted.names if name == "id" or name in columns]
@@ -100,9 +108,9 @@ def results_table(session: Session, object_name: ObjectName, moment: datetime) -
 
 
 def _changes(
-    session: Session, run: int, writer: Writer, object_name: ObjectName, moment: datetime
+    session: Session, run: int, writer: Writer, object_name: ObjectName, moment: datetime, scored_at: datetime
 ) -> Changes | None:
-    results = results_table(session, object_name, moment)
+    results = results_table(session, object_name, moment, scored_at)
     if results is None or not results.num_rows:
         return None
     held = None if writer.reads_are_free else _held(session, object_name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
@@ -30,6 +30,8 @@ from crmbridge.writeback.guards import refuse_guarded
 from crmbridge.writeback.undo import undo_rows
 from crmbridge.writeback.values import Values
 from crmbridge.writeback.verify import Verified, verify_plan
+
+RUNS_LOOKED_THROUGH: Final = 1000
 
 Approve = Callable[[Plan, Counts], bool]
 """Asks a person: gets the stored plan and its counts, answers whether to write it."""
@@ -62,7 +64,9 @@ def sync(
             guards = pull_all(session, work.run, seen_at=moment, full=full)
             score_all(session, work.run, moment=moment)
             if session.writer is not None:
-                stored = make_plan(session, work.run, moment=moment, guards=guards, dry_run=dry_run)
+                stored = make_plan(
+                    session, work.run, moment=moment, scored_at=moment, guards=guards, dry_run=dry_run
+                )
         work.summary["scored"] = scored_records(session)
         if stored is not None:
             work.status = _decide_and_apply(session, work.run, stored, approve)
@@ -97,7 +101,7 @@ def plan(session: Session, *, moment: datetime) -> Run:
     with _run(session, "plan", moment) as work:
         refuse_another_org(session)
         stored = session.ledger.plan_of_run(work.run) or make_plan(
-            session, work.run, moment=moment, guards={}
+            session, work.run, moment=moment, scored_at=_last_scored(session, moment), guards={}
         )
         work.status = "awaiting_approval" if stored.status == "awaiting_approval" else "done"
     return session.ledger.run(work.run)
@@ -168,6 +172,14 @@ def plan_of(ledger: Ledger, run: Run) -> Plan | None:
         return made
     applied = run.summary.get("plan")
     return ledger.plan(applied) if isinstance(applied, int) else None
+
+
+def _last_scored(session: Session, moment: datetime) -> datetime:
+    """The moment up to this one for which results were last computed."""
+    runs = session.ledger.runs(session.name, limit=RUNS_LOOKED_THROUGH)
+    return max(
+        (run.moment for run in runs if "scored" in run.summary and run.moment <= moment), default=moment
+    )
 
 
 def _refuse_an_earlier_moment(session: Session, moment: datetime) -> None:

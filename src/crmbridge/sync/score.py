@@ -62,7 +62,9 @@ def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, 
     published = session.ledger.published(session.name, metric.name, object_name)
     outcomes = metric.outcomes(object_name, frame)
     settings = metric.settings.model_dump(mode="json")
-    if published and not _is_due(published, outcomes, settings, frame.moment):
+    # The last fit counts, in use or not: who went back to an earlier model keeps it until the next is due.
+    last = session.ledger.models(session.name, metric.name, object_name, limit=1)
+    if published and not _is_due(last[0], outcomes, settings, frame.moment):
         return published.model
     fitted = metric.fit(object_name, frame)
     stamp = {"moment": frame.moment.isoformat(), "outcomes": outcomes, "settings": settings}
@@ -72,8 +74,8 @@ def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, 
     return model
 
 
-def _is_due(published: StoredModel, outcomes: int, settings: object, moment: datetime) -> bool:
-    stamp = published.model.card.get("fitted")
+def _is_due(last: StoredModel, outcomes: int, settings: object, moment: datetime) -> bool:
+    stamp = last.model.card.get("fitted")
     if not isinstance(stamp, dict) or stamp["settings"] != settings:
         return True
     fitted_at = datetime.fromisoformat(str(stamp["moment"]))

@@ -57,9 +57,11 @@ class Models(Database):
         found = self._models(connection, metric, object_name, tables.models.c.status == "published")
         return found[0] if found else None
 
-    def models(self, connection: str, metric: str, object_name: ObjectName) -> list[StoredModel]:
-        """All models of the metric and object, newest first."""
-        return self._models(connection, metric, object_name)
+    def models(
+        self, connection: str, metric: str, object_name: ObjectName, limit: int | None = None
+    ) -> list[StoredModel]:
+        """The models of the metric and object, newest first: all, or the last few."""
+        return self._models(connection, metric, object_name, limit=limit)
 
     def publish(self, connection: str, name: str) -> StoredModel:
         """Put the model of this name into use; the former is retired. Raises NotFoundError."""
@@ -90,11 +92,13 @@ class Models(Database):
             _set(db, former.id, status="published")
             return _stored(_row(db, connection, former.name))
 
-    def _models(self, connection: str, metric: str, object_name: str, *more: Any) -> list[StoredModel]:
+    def _models(
+        self, connection: str, metric: str, object_name: str, *more: Any, limit: int | None = None
+    ) -> list[StoredModel]:
         models = tables.models
         query = sa.select(models).where(*_which(connection, metric, object_name), *more)
         with self._read() as db:
-            return [_stored(row) for row in db.execute(query.order_by(models.c.id.desc()))]
+            return [_stored(row) for row in db.execute(query.order_by(models.c.id.desc()).limit(limit))]
 
 
 def _which(connection: str, metric: str, object_name: str) -> list[sa.ColumnElement[bool]]:
