@@ -1,10 +1,15 @@
-"""Need, P(x) = 1 / (1 + e^-(a + b.x)): the chance that a lead converts, a deal is won, an account orders
-again.
+"""Need, P(x) = 1 / (1 + e^-(a + b.x)): that a lead converts, a deal is won, an account orders again.
 
-`NeedMetric` is the metric. Its parts can be used alone: `outcomes` (what became of each record), `snapshots`
-(the moments it is learned from), `inputs` (what was known then), `choose` and `leaks` (what may be used),
-`design` (the matrix), `logistic` (the fit), `train` (test and publication), `explain` (reasons), `card`,
-`actions`."""
+`NeedMetric` is the metric. Its rooms, from the data to the score:
+
+- `outcomes` (what became of each record), `snapshots` (the moments it is learned from), `state` and
+`windows` (what
+  was known then), `inputs` (both together, as `columns`), `choose` and `leaks` (what may be used);
+- `design` (fields to matrix, as `rows`), `logistic` (the fit), `scales` (each field's prior), `train` and
+`tested`
+  (test and publication), `evaluate` (figures), `card` (what a person reads);
+- `explain` (reasons), `actions` (the next action), `texts` (one file per language).
+"""
 
 from crmbridge.metrics.need.metric import NeedMetric
 
