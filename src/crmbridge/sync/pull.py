@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crmbridge.connectors.base import Cursor, Page, SetAside
 from crmbridge.errors import GuardError
@@ -84,12 +83,12 @@ def _pull_object(
     session: Session, run: int, object_name: ObjectName, *, seen_at: datetime, full: bool, accept_shrunk: bool
 ) -> str | None:
     cursor = None if full else session.ledger.cursor(session.name, object_name)
-    gathered, seen, total = _Gathered(), [], 0
+    gathered, roll, total = _Gathered(), session.lake.roll(session.name, object_name), 0
     complete = False
     for page in session.connector.pull(object_name, cursor):
         table = gathered.add(page)
-        seen.append(pa.chunked_array([table["id"].combine_chunks()], pa.string()))
-        seen.append(pa.chunked_array([[row.id for row in page.set_aside if row.id]], pa.string()))
+        roll.meet(table["id"])
+        roll.meet(pa.array([row.id for row in page.set_aside if row.id], pa.string()))
         total += table.num_rows
         complete = page.complete
         session.progress(f"pull {object_name}", total, None)
@@ -97,7 +96,7 @@ def _pull_object(
             _store(session, run, object_name, gathered, seen_at=seen_at)
             gathered = _Gathered()
     if complete:
-        gone = _gone(session, object_name, seen)
+        gone = roll.missing()
         live = session.lake.live_count(session.name, object_name)
         if live and live - len(gone) < SHRUNK_SHARE * live and not accept_shrunk:
             # What was read is kept; what seems gone is not believed, and the cursor stays, so that the next
@@ -112,12 +111,6 @@ def _pull_object(
     if gathered.tables or gathered.cursor is not None or gathered.set_aside:
         _store(session, run, object_name, gathered, seen_at=seen_at)
     return None
-
-
-def _gone(session: Session, object_name: ObjectName, seen: list[pa.ChunkedArray]) -> pa.Array:
-    live = session.lake.live_ids(session.name, object_name)
-    present = pa.chunked_array([chunk for part in seen for chunk in part.chunks], pa.string())
-    return live.filter(pc.invert(pc.is_in(live, value_set=present.combine_chunks())))
 
 
 def _store(

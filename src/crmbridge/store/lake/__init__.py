@@ -29,10 +29,11 @@ from pydantic import JsonValue
 
 from crmbridge.store.lake import files, reading, upkeep
 from crmbridge.store.lake.appending import Appended, Appender
+from crmbridge.store.lake.roll import Roll
 from crmbridge.store.lake.table import Table
 from crmbridge.store.ledger import Ledger, SetAsideRow
 
-__all__ = ["Appended", "Lake"]
+__all__ = ["Appended", "Lake", "Roll"]
 
 SMALL: Final = 250_000
 LARGEST: Final = 1_000_000
@@ -103,6 +104,13 @@ class Lake:
     def live_ids(self, connection: str, object: str) -> pa.Array:
         """The ids of all records that are not deleted, in no order."""
         return reading.live_ids(self._table(connection, object))
+
+    def roll(self, connection: str, object: str) -> Roll:
+        """A roll call: `meet` all the records that there are, then `missing` gives those that are no more.
+
+        For who appends: it shares the latest versions that appending keeps in memory.
+        """
+        return Roll(self._appender(connection, object))
 
     def live_count(self, connection: str, object: str) -> int:
         """How many records are not deleted; nothing is read for it."""

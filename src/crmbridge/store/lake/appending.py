@@ -82,6 +82,11 @@ class Appender:
             )
         return Appended(changes.new, changes.changed, changes.unchanged, changes.deleted)
 
+    def index(self) -> Index:
+        """The latest version of every record, deleted ones included, as it is now."""
+        self._up_to_date()
+        return self._index
+
     def _up_to_date(self) -> PartsState:
         """The parts' state now; the index is read anew where another process has changed them since."""
         state = self.table.ledger.parts_state(self.table.connection, self.table.object)

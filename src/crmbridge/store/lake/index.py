@@ -21,7 +21,7 @@ class Index:
     def __init__(self) -> None:
         self.size = 0
         self._slots = np.full(_FIRST_SIZE, -1, dtype=np.int32)
-        self._key, self.content, self.valid_from, self.seq = (
+        self.key, self.content, self.valid_from, self.seq = (
             np.zeros(_FIRST_SIZE, dtype=np.int64) for _ in range(4)
         )
 
@@ -30,12 +30,12 @@ class Index:
         mask = len(self._slots) - 1
         position = keys & mask
         rows: Rows = self._slots[position].astype(np.intp)
-        other = np.flatnonzero((rows >= 0) & (self._key[rows] != keys))
+        other = np.flatnonzero((rows >= 0) & (self.key[rows] != keys))
         while len(other):
             position[other] = (position[other] + 1) & mask
             found = self._slots[position[other]]
             rows[other] = found
-            other = other[(found >= 0) & (self._key[found] != keys[other])]
+            other = other[(found >= 0) & (self.key[found] != keys[other])]
         return rows
 
     def put(self, keys: Int64s, content: Int64s, valid_from: Int64s, seq: Int64s) -> None:
@@ -52,13 +52,13 @@ class Index:
 
     def _add(self, keys: Int64s) -> None:
         size = self.size + len(keys)
-        if size > len(self._key):
-            capacity = max(size, len(self._key) * 3 // 2)
-            for name in ("_key", "content", "valid_from", "seq"):
+        if size > len(self.key):
+            capacity = max(size, len(self.key) * 3 // 2)
+            for name in ("key", "content", "valid_from", "seq"):
                 column = np.zeros(capacity, dtype=np.int64)
                 column[: self.size] = getattr(self, name)[: self.size]
                 setattr(self, name, column)
-        self._key[self.size : size] = keys
+        self.key[self.size : size] = keys
         if 3 * size > 2 * len(self._slots):
             slots = 1 << (2 * size - 1).bit_length()
             self._slots = np.full(slots, -1, dtype=np.int32)
@@ -71,7 +71,7 @@ class Index:
         """Give the rows from `start` to `end` their slots; none of their keys has one yet."""
         mask = len(self._slots) - 1
         waiting = np.arange(start, end, dtype=np.int32)
-        position = self._key[start:end] & mask
+        position = self.key[start:end] & mask
         while len(waiting):
             free = self._slots[position] < 0
             self._slots[position[free]] = waiting[free]

@@ -100,7 +100,7 @@ def _stream(
         for batch in files.read(table.path(part), sorted(needed)):
             keep = np.ones(batch.num_rows, dtype=np.bool_)
             if len(gone):
-                keep &= ~_among(batch.column("seq").to_numpy(), gone)
+                keep &= ~among(batch.column("seq").to_numpy(), gone)
             if part.newest > at:
                 keep &= batch.column("valid_from").view(pa.int64()).to_numpy() <= microseconds(at)
             if part.tombstones:
@@ -110,7 +110,7 @@ def _stream(
                 yield _select(rows, schema, part.path)
 
 
-def _among(numbers: Int64s, ascending: Int64s) -> Bools:
+def among(numbers: Int64s, ascending: Int64s) -> Bools:
     """Which numbers are among the sorted ones, of which there is at least one."""
     place = np.minimum(np.searchsorted(ascending, numbers), len(ascending) - 1)
     found: Bools = ascending[place] == numbers
