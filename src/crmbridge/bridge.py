@@ -97,12 +97,20 @@ class Bridge:
     # -- before the first run --
 
     def check(self, name: str) -> list[CheckItem]:
-        """Look at everything a run of the connection needs; changes nothing."""
+        """Look at everything a run of the connection needs; changes nothing.
+
+        Where the CRM or a secret gives an error, it is the last line: what was seen before stays to be read.
+        """
+        items: list[CheckItem] = []
         with self._session(name) as session:
-            items = list(session.connector.check())
-            if session.writer is not None and not any(item.state == "failed" for item in items):
-                items += session.writer.check()
-            return items
+            try:
+                items.extend(session.connector.check())
+                if session.writer is not None and not any(item.state == "failed" for item in items):
+                    items.extend(session.writer.check())
+            except CRMBridgeError as error:
+                detail = f"{error.what} The CRM said: {error.said}" if error.said else error.what
+                items.append(CheckItem("went no further", "failed", detail, error.remedy))
+        return items
 
     def install(
         self, name: str, *, dry_run: bool = False, sign_in_as: str | None = None, remove: bool = False

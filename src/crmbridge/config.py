@@ -16,7 +16,12 @@ from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from crmbridge.connectors.base import Connector
 from crmbridge.errors import SettingsError
@@ -29,6 +34,8 @@ from crmbridge.writeback.plan import GuardSettings
 FILE_NAME: Final = "crmbridge.toml"
 FILE_VARIABLE: Final = "CRMBRIDGE_CONFIG"
 _CONNECTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
+_NO_TABLE: Final = ("dict_type", "model_type", "dataclass_type", "model_attributes_type")
 _SECRET_NAME: Final = re.compile(r"(^|_)(secret|token|password|api_key|apikey|passphrase)$")
 
 
@@ -85,7 +92,23 @@ class _File(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
+        return _Environment(settings_cls, init_settings().get("connections")), init_settings
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, in capitals: a connection is found there whatever letters its name has in the file."""
+
+    def __init__(self, settings_cls: type[BaseSettings], connections: object) -> None:
+        super().__init__(settings_cls)
+        names = connections if isinstance(connections, dict) else ()
+        self._names = {_in_variable(name).lower(): name for name in names}
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        connections = found.get("connections")
+        if isinstance(connections, dict):
+            found["connections"] = {self._names.get(name, name): each for name, each in connections.items()}
+        return found
 
 
 class Connection(BaseModel):
@@ -227,21 +250,33 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"Did you mean {close[0]}?" if close else None
 
 
+def _in_variable(name: str) -> str:
+    return name.upper().replace("-", "_")
+
+
 def _explain(error: ValidationError, path: Path, where: str, known: Iterable[str]) -> SettingsError:
-    """One clear sentence for the first mistake; the number of further ones is said."""
-    mistakes = error.errors()
+    """One clear sentence for the first mistake; the number of further ones is said.
+
+    A key that is not a setting comes first: what is missing is often what it was meant to be.
+    """
+    mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] not in _UNKNOWN)
     first = mistakes[0]
-    place = [part for part in [where, *map(str, first["loc"][:-1])] if part]
-    key = str(first["loc"][-1]) if first["loc"] else ""
+    *place, key = [part for part in [*where.split("."), *map(str, first["loc"])] if part]
     table = f"[{'.'.join(place)}] " if place else ""
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        what = f"{path.name}: {table}{key} is not a setting."
+    variable_name = "CRMBRIDGE_" + "__".join(map(_in_variable, [*place, key]))
+    setting = f"{path.name}: {table}{key}"
+    if first["type"] in _UNKNOWN:
+        what = f"{setting} is not a setting."
         remedy = _did_you_mean(key, known) or "Take it out, or see the settings in docs/settings.md."
     elif first["type"] == "missing":
-        what, remedy = f"{path.name}: {table}{key} is missing.", "Add it; see docs/settings.md."
+        what, remedy = f"{setting} is missing.", "Add it; see docs/settings.md."
     else:
-        message = first["msg"].removeprefix("Value error, ")
-        what, remedy = f"{path.name}: {table}{key}: {message}.", "Correct it; see docs/settings.md."
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] in _NO_TABLE:
+            said = "it must be a table"
+        if variable_name in os.environ:
+            setting = f"{variable_name} in the environment"
+        what, remedy = f"{setting}: {said}.", "Correct it; see docs/settings.md."
     if len(mistakes) > 1:
         remedy += f" ({len(mistakes) - 1} more after this one.)"
     return SettingsError(what, remedy=remedy)

@@ -11,6 +11,10 @@ import pytest
 
 from crmbridge import Bridge, __version__
 from crmbridge.cli import main
+from crmbridge.connectors.files import FilesConnector
+from crmbridge.errors import AuthError
+from crmbridge.hookspecs import hookimpl
+from crmbridge.plugins import Plugins
 from tests.admin import Admin
 from tests.organisation import MOMENT, read_csv, write_csv, write_organisation
 
@@ -164,6 +168,62 @@ def test_undo_lists_what_a_person_has_changed_since(synced):
 
 def test_the_version(admin):
     assert admin.run("--version").said.strip() == f"crmbridge {__version__}"
+
+
+class Locked(FilesConnector):
+    """Sees its folder, and is refused by its CRM."""
+
+    name = "locked"
+
+    def check(self):
+        yield next(super().check())
+        raise AuthError("the sign-in was refused.", said="invalid_grant", remedy="Sign in again.")
+
+
+class Interrupted(FilesConnector):
+    name = "interrupted"
+
+    def pull(self, object_name, cursor):
+        raise KeyboardInterrupt
+
+
+class Plugin:
+    @hookimpl
+    def crmbridge_connectors(self):
+        return [Locked, Interrupted]
+
+
+@pytest.fixture
+def elsewhere(admin, monkeypatch):
+    """Settings for the connector of that name, which a plugin brings."""
+    plugins = Plugins.load([])
+    plugins.add("test", Plugin(), source="test")
+    monkeypatch.setattr(Plugins, "load", lambda: plugins)
+
+    def use(connector):
+        text = admin.settings.read_text().replace('connector = "files"', f'connector = "{connector}"')
+        admin.settings.write_text(text)
+        return admin
+
+    return use
+
+
+def test_a_check_that_is_refused_shows_how_far_it_came(elsewhere):
+    admin = elsewhere("locked")
+    items = admin.json("check", "acme")
+    assert admin.code == 1
+    assert [(item["name"], item["state"]) for item in items] == [
+        ("folder", "ok"),
+        ("went no further", "failed"),
+    ]
+    assert items[1]["detail"] == "the sign-in was refused. The CRM said: invalid_grant"
+
+
+def test_a_run_that_is_broken_off_says_so_and_is_not_shown_as_done(elsewhere):
+    admin = elsewhere("interrupted").run("sync", "acme")
+    assert admin.code == 130
+    assert "broken off" in admin.complained
+    assert "not finished" in admin.run("runs").said
 
 
 # -- mistakes --

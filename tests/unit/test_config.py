@@ -62,6 +62,20 @@ def test_the_environment_overrides_the_file(tmp_path, monkeypatch, plugins):
     assert settings.connection("acme", plugins).settings.api_budget == 0.5
 
 
+def test_the_environment_finds_a_connection_whatever_letters_its_name_has(tmp_path, monkeypatch, plugins):
+    monkeypatch.setenv("CRMBRIDGE_CONNECTIONS__ACME_EU__API_BUDGET", "0.5")
+    settings = config.load(written(tmp_path, GOOD.replace("connections.acme", "connections.Acme-EU")))
+    assert settings.names == ["Acme-EU"]
+    assert settings.connection("Acme-EU", plugins).settings.api_budget == 0.5
+
+
+@pytest.mark.parametrize("key", ["API_BUDGET", "OUTPUT"])
+def test_a_mistake_in_the_environment_names_the_variable(tmp_path, monkeypatch, plugins, key):
+    monkeypatch.setenv(f"CRMBRIDGE_CONNECTIONS__ACME__{key}", "abc")
+    said = mistake(tmp_path, GOOD, plugins)
+    assert said.startswith(f"CRMBRIDGE_CONNECTIONS__ACME__{key} in the environment: ")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -71,6 +85,12 @@ def test_the_environment_overrides_the_file(tmp_path, monkeypatch, plugins):
         ("Europe/Berlin", "Berlin", "'Berlin' is not a time zone"),
         ('"files"', '"filez"', "there is no connector 'filez'; installed are files"),
         ("[connections.acme.metrics]", "[store]\nlack = 1\n[connections.acme.metrics]", "[store] lack"),
+        ('path = "exports"', 'paht = "exports"', "paht is not a setting. Did you mean path? (1 more"),
+        (
+            '[connections.acme.lead]\nfile = "leads.csv"',
+            "lead = 3",
+            "[connections.acme] lead: it must be a table",
+        ),
         ('path = "exports"', 'path = "exports"\nfields = ["skore"]', "'skore' is not one of score"),
     ],
 )
@@ -103,4 +123,10 @@ def test_without_a_file_the_error_says_how_to_make_one(tmp_path, monkeypatch):
 def test_two_connections_that_would_share_a_secret_are_refused(tmp_path):
     text = '[connections.a-b]\nconnector = "files"\n[connections.a_b]\nconnector = "files"\n'
     with pytest.raises(SettingsError, match="would share"):
+        config.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["connections = 3", "[connections]\nacme = 3", "store = []"])
+def test_what_should_be_a_table_and_is_not_is_said(tmp_path, text):
+    with pytest.raises(SettingsError, match="it must be a table"):
         config.load(written(tmp_path, text))

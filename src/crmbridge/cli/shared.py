@@ -82,6 +82,11 @@ def bridge() -> Iterator[Bridge]:
     with Bridge.open(given.config, log=logs.log, progress=steps) as opened:
         try:
             yield opened
+        except KeyboardInterrupt:
+            complain(
+                "crmbridge: broken off. What was stored or written stays; the next run goes on from there."
+            )
+            raise typer.Exit(130) from None
         finally:
             steps.close()
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from crmbridge.demo.run import DemoResult
 from crmbridge.display.runs import total
+
+if TYPE_CHECKING:
+    # The sample's generator is slow to import, and every command shows something.
+    from crmbridge.demo.run import DemoResult
 
 
 def demo(result: DemoResult) -> RenderableType:

@@ -155,4 +155,5 @@ def _shown(key: str, value: object) -> str:
 
 
 def _words(status: str) -> str:
-    return status.replace("_", " ")
+    # The ledger can't tell a run that works from one that was killed: the connection's next run settles it.
+    return "not finished" if status == "running" else status.replace("_", " ")
