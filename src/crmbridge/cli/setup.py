@@ -12,7 +12,7 @@ from rich.prompt import Confirm
 
 from crmbridge import display, logs
 from crmbridge.bridge import utc_now
-from crmbridge.cli.shared import Json, Name, bridge, complain, leave, out, progress, say, show
+from crmbridge.cli.shared import Json, Name, bridge, leave, out, progress, say, show
 from crmbridge.errors import SettingsError
 from crmbridge.plugins import Plugins
 from crmbridge.secrets import KEY_VARIABLE, new_key
@@ -142,7 +142,8 @@ def set_secret(
 def print_new_key() -> None:
     """Print a fresh key for the ledger's encrypted store."""
     sys.stdout.write(new_key() + "\n")
-    complain(f"Keep it as {KEY_VARIABLE} in the environment; without it the stored secrets can't be read.")
+    keep = f"Keep it as {KEY_VARIABLE} in the environment; without it the stored secrets can't be read."
+    typer.echo(keep, err=True)
 
 
 def add_to(app: typer.Typer) -> None:
