@@ -169,7 +169,7 @@ def test_parts_that_no_registered_one_was_before_are_not_what_a_kill_left(leads:
     assert leads.lake.clean("acme") == 1
     for number in (1, 2):
         (folder / f"part-{number:06d}.parquet").write_bytes(b"of another ledger")
-    with pytest.raises(StoreError, match="2 parts in .* that the ledger knows nothing of"):
+    with pytest.raises(StoreError, match=r"2 parts in .* that the ledger knows nothing of"):
         leads.lake.clean("acme")
     assert len(leads.files()) == 2
 
