@@ -171,9 +171,15 @@ class MemoryConnector(Connector):
 
     def pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
         after = (str(cursor["stamp"]), str(cursor["id"])) if cursor else None
-        while found := self.crm.query(object_name, after, self.page_size):
+        while found := self._query(object_name, after):
             after = found[-1][0]
             yield self._page(object_name, [row for _, row in found], {"stamp": after[0], "id": after[1]})
+
+    def _query(
+        self, object_name: ObjectName, after: tuple[str, str] | None
+    ) -> list[tuple[tuple[str, str], Row]]:
+        self.context.calls.add("read")
+        return self.crm.query(object_name, after, self.page_size)
 
     def _page(self, object_name: ObjectName, rows: Sequence[Row], cursor: Cursor) -> Page:
         records, aside, held = [], [], {}
@@ -230,6 +236,7 @@ class MemoryWriter(Writer):
     def read(self, object_name: ObjectName, ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
         held = {}
         for start in range(0, len(ids), READ_PAGE):
+            self.context.calls.add("read")
             for identifier, row in self.crm.get(object_name, ids[start : start + READ_PAGE]).items():
                 held[identifier] = _own(object_name, self.context.fields, row)
         return held
@@ -239,6 +246,7 @@ class MemoryWriter(Writer):
             (change.id, {hubspot_name(key): value for key, value in change.values.items()})
             for change in changes
         ]
+        self.context.calls.add("write")
         try:
             answers = self.crm.update(object_name, sent)
         except NoAnswer:

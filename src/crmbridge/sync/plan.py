@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from crmbridge.errors import SettingsError
 from crmbridge.model.fields import CATALOGUE, fields_on, result_schema
 from crmbridge.model.records import ObjectName
+from crmbridge.store.lake.reading import END_OF_TIME
 from crmbridge.store.ledger import Plan, PlanStatus
 from crmbridge.sync.score import result_object
 from crmbridge.sync.session import Session
@@ -130,7 +131,7 @@ def _changes(
 
 def _held(session: Session, object_name: ObjectName) -> pa.Table | None:
     names = result_schema(object_name, session.connection.settings.fields).names
-    batches = list(session.lake.scan(session.name, f"held/{object_name}", names, at=session.now()))
+    batches = list(session.lake.scan(session.name, f"held/{object_name}", names, at=END_OF_TIME))
     return pa.Table.from_batches(batches) if batches else None
 
 

@@ -110,23 +110,25 @@ def plan(session: Session, *, moment: datetime) -> Run:
 def apply(session: Session, plan_id: int, *, override: Sequence[str] = ()) -> Run:
     """Write a stored plan; the caller's call is a person's approval. Raises GuardError, NotFoundError."""
     stored = session.ledger.plan(plan_id)
-    if stored.status not in ("awaiting_approval", "stopped", "approved"):
+    about: Summary = {"plan": plan_id}
+    if stored.status not in ("awaiting_approval", "stopped", "approved") and not _was_cut_off(session, about):
         raise NotFoundError(
             f"plan {plan_id} is {stored.status.replace('_', ' ')} and can't be applied.",
             connection=session.name,
             remedy=f"Make a new one: crmbridge plan {session.name}.",
         )
-    if stored.status != "approved":
+    to_approve = stored.status in ("awaiting_approval", "stopped")
+    if to_approve:
         refuse_guarded(stored, override)
-    with _run(session, "apply", stored.moment, about={"plan": plan_id}) as work:
+    with _run(session, "apply", stored.moment, about=about) as work:
         refuse_another_org(session)
         _finish_what_was_begun(session, but=stored)
-        if "shrunk" in stored.guards:
+        if to_approve and "shrunk" in stored.guards:
             # The person says that what is gone is gone: read once more and believe it, as of now, because the
             # lake may know more by now than it did when the plan was made.
             seen_at = max(session.now(), stored.moment)
             pull_all(session, work.run, seen_at=seen_at, accept_shrunk=True)
-        if stored.status != "approved":
+        if to_approve:
             stored = session.ledger.approve(plan_id, "person")
         work.status = _write(session, work.run, stored)
     return session.ledger.run(work.run)
@@ -172,6 +174,12 @@ def plan_of(ledger: Ledger, run: Run) -> Plan | None:
         return made
     applied = run.summary.get("plan")
     return ledger.plan(applied) if isinstance(applied, int) else None
+
+
+def _was_cut_off(session: Session, about: Summary) -> bool:
+    """Whether the last run was killed while it did this: its work may be done, and only its end missing."""
+    last = session.ledger.runs(session.name, limit=1)
+    return bool(last) and last[0].status == "running" and last[0].summary == about
 
 
 def _last_scored(session: Session, moment: datetime) -> datetime:
