@@ -95,7 +95,12 @@ def test_stages_outcomes_and_kinds_are_translated(tmp_path):
     calls = [
         {"ID": str(number), "Start": "2026-01-02 10:00", "Type": kind, "Call Result": result}
         for number, (kind, result) in enumerate(
-            [("Phone call", "Connected"), ("Call", "No answer"), ("Meeting", "Something")]
+            [
+                ("Phone call", "Connected"),
+                ("Call", "No answer"),
+                ("Meeting", "Something"),
+                ("Pigeon", "Connected"),
+            ]
         )
     ]
     export(tmp_path / "export", "deals.csv", deals)

@@ -12,7 +12,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from crmbridge.display.tables import SHOWN, more, short, table
-from crmbridge.model.fields import STAMPS
+from crmbridge.model.fields import CATALOGUE, STAMPS
 from crmbridge.store.ledger import Counts, Ledger, Plan, PlanRow
 from crmbridge.writeback.undo import Kept
 from crmbridge.writeback.values import differing
@@ -60,12 +60,14 @@ def plan(ledger: Ledger, stored: Plan) -> RenderableType:
 
 
 def _changes(row: PlanRow) -> str:
-    """What differs, but for the stamps, which go along with every write."""
+    """What differs, but for the stamps and the new wording of texts, which go along with every write."""
     changes = []
     for key in differing(row.after, row.before):
-        if key not in STAMPS:
-            before, after = row.before.get(key), short(row.after[key])
-            changes.append(f"{key} {after}" if before is None else f"{key} {short(before)} -> {after}")
+        before, after = row.before.get(key), short(row.after[key])
+        if before is None and key not in STAMPS:
+            changes.append(f"{key} {after}")
+        elif before is not None and CATALOGUE[key].type in ("number", "choice", "boolean"):
+            changes.append(f"{key} {short(before)} -> {after}")
     return escape("; ".join(changes))
 
 

@@ -98,7 +98,7 @@ def propose(folder: Path, connection: str) -> tuple[str, list[str]]:
             same = [other for other in others if other.columns.values.keys() == first.columns.values.keys()]
             names = sorted([first.columns.name, *(other.columns.name for other in same)])
             tables.append(_table(connection, first, names))
-            said.append(f"{', '.join(names)}: {object_name}, {len(first.fields)} fields.")
+            said.append(f"{', '.join(names)}: {object_name}; columns recognised: {len(first.fields)}.")
             said += [
                 f"{other.columns.name}: not used; it looks like {object_name} too, with other columns."
                 for other in others
@@ -304,7 +304,9 @@ def _kind(file: str, fields: dict[str, str], values: Mapping[str, Sequence[Any]]
         return [f"constants = {{ kind = {quoted(_meaning(file, _KINDS, 'other'))} }}"]
     known = field_rules("activity")["kind"].words
     texts = [str(value) for value in values[column]]
-    others = {text: _meaning(text, _KINDS, "other") for text in texts if words(text) not in known}
+    others = {text: _meaning(text, _KINDS, "") for text in texts if words(text) not in known}
+    # What has no likely meaning stays out: its rows are set aside, and `check` and `run` say so.
+    others = {text: kind for text, kind in others.items() if kind}
     if not others:
         return []
     pairs = ", ".join(f"{quoted(text)} = {quoted(kind)}" for text, kind in others.items())
