@@ -241,7 +241,7 @@ def test_a_file_in_place_of_the_folder_is_a_conflict_and_never_replaced(tmp_path
     (tmp_path / "scores").write_text("mine")
     (step,) = writer(tmp_path).install(dry_run=False)
     assert step.state == "conflict"
-    with pytest.raises(SettingsError, match="can't be made"):
+    with pytest.raises(StoreError, match="can't be made: File exists"):
         put(writer(tmp_path), {"1": FIRST})
     assert (tmp_path / "scores").read_text() == "mine"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from crmbridge.errors import BusyError
+from crmbridge.errors import BusyError, StoreError
 from crmbridge.store.ledger import Ledger, leases, tables
 from tests.conftest import Clock
 
@@ -64,6 +64,23 @@ def test_a_lease_is_held_by_one_and_then_given_back(ledger: Ledger, clock: Clock
         ledger.assert_held(NAME, first)
     with ledger.lease(NAME) as second:
         assert second > first
+
+
+def test_a_lease_that_could_not_be_given_back_does_not_lock_its_own_process_out(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise StoreError("the disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_release", full)
+        with pytest.raises(StoreError), ledger.lease(NAME) as left_over:
+            pass
+    with pytest.raises(BusyError), ledger.lease(NAME):
+        pass
+    clock.advance(seconds=61)
+    with ledger.lease(NAME) as token:
+        assert token > left_over
 
 
 def test_a_lease_is_given_back_when_the_work_fails(ledger: Ledger) -> None:

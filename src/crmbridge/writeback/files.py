@@ -16,7 +16,7 @@ from crmbridge.errors import SettingsError
 from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, hubspot_name
 from crmbridge.model.records import ObjectName
 from crmbridge.writeback.base import Change, InstallStep, Outcome, Writer
-from crmbridge.writeback.scores import ID, ScoresFile, sync_folder
+from crmbridge.writeback.scores import ID, ScoresFile, sync_folder, told
 
 SUFFIXES: Final = (".csv", ".parquet")
 
@@ -117,15 +117,9 @@ class FilesWriter(Writer):
         return [Outcome(change.id, "sent") for change in changes]
 
     def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True)
+        with told(self.folder, "made"):
+            self.folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self.folder.parent)
-        except OSError as error:
-            raise SettingsError(
-                f"the folder {self.folder} can't be made: {error.strerror}.",
-                connection=self.context.connection,
-                remedy="Grant the right to write.",
-            ) from error
 
     def _file(self, object_name: ObjectName) -> ScoresFile:
         return self._at(self.folder / f"{object_name}{self._suffix}")

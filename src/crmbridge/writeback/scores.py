@@ -183,14 +183,18 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Replace a file as a whole: a temporary one beside it, synced, renamed, the folder synced."""
     target = path.resolve()
     partial = target.with_name(f".{target.name}.partial")
-    with _told(path), partial.open("wb") as sink:
-        write(sink)
-        sink.flush()
-        os.fsync(sink.fileno())
-    with _told(path):
-        if target.exists():
-            shutil.copymode(target, partial)
-        os.replace(partial, target)
+    with told(path, "written"):
+        try:
+            with partial.open("wb") as sink:
+                write(sink)
+                sink.flush()
+                os.fsync(sink.fileno())
+            if target.exists():
+                shutil.copymode(target, partial)
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         sync_folder(target.parent)
 
 
@@ -204,12 +208,13 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path, action: str) -> Iterator[None]:
+    """Say in words that the system does not let a file or folder be `written` or `made`."""
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"{path} can't be written: {error.strerror or error}.",
+            f"{path} can't be {action}: {error.strerror or error}.",
             remedy="Check the folder's rights and space.",
         ) from error
 
@@ -236,6 +241,11 @@ def _signature(path: Path) -> Signature | None:
         status = path.stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} can't be read: {error.strerror or error}.",
+            remedy="Check the rights of its folder, and that it is one.",
+        ) from error
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 

@@ -113,7 +113,11 @@ class Leases(Database):
 
 def _is_alive(holder: Any, now: datetime) -> bool:
     if holder.machine is not None and holder.machine == _machine():
-        return holder.process_start is not None and _process_start(holder.pid) == holder.process_start
+        if holder.process_start is None or _process_start(holder.pid) != holder.process_start:
+            return False
+        if holder.pid != getpid():
+            return True
+        # This process lives, but the lease may be left over: on a full disk it can't be given back.
     renewed_at: datetime = holder.renewed_at
     return now - renewed_at < SILENCE
 
