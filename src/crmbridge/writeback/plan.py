@@ -17,12 +17,14 @@ from crmbridge.store.ledger import PlanRow
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.guards import Figures, GuardSettings, tripped
 from crmbridge.writeback.rule import Comparison, compare
-from crmbridge.writeback.values import aligned, checked_ids, rounded, written_table
+from crmbridge.writeback.values import aligned, checked_ids, in_one_piece, rounded, written_table
 
 __all__ = ["Changes", "GuardSettings", "changed_rows", "plan_object", "rows", "tripped"]
 
 READ_ROWS: Final = 100_000
 """How many records are read and compared at once."""
+STORED_ROWS: Final = 10_000
+"""How many become rows of the ledger at once: as Python objects they take ten times the memory."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,13 @@ def plan_object(
     if not writer.reads_are_free:
         parts = _candidates(parts, aligned(object_name, held, ids, found.keys), found, dead_band)
     for after in parts:
-        now = writer.read_table(object_name, after["id"].combine_chunks())
+        now = writer.read_table(object_name, in_one_piece(after["id"]))
         if not writer.reads_are_free:
             on_read(now)
-        here = pc.is_in(after["id"], value_set=now["id"].combine_chunks())
+        here = pc.is_in(after["id"], value_set=in_one_piece(now["id"]))
         found.gone += len(here) - pc.sum(here).as_py()
-        after = after.filter(here)
-        before = aligned(object_name, now, after["id"].combine_chunks(), found.keys)
+        after = _those(after, here)
+        before = aligned(object_name, now, in_one_piece(after["id"]), found.keys)
         found.add(after, before, compare(after, before, dead_band))
     return found.changes()
 
@@ -105,8 +107,8 @@ def rows(changes: Iterable[Changes]) -> Iterator[PlanRow]:
     """The changes as the ledger stores them, object by object."""
     for each in changes:
         keys = each.after.column_names[1:]
-        for start in range(0, len(each), READ_ROWS):
-            part = slice(start, start + READ_ROWS)
+        for start in range(0, len(each), STORED_ROWS):
+            part = slice(start, start + STORED_ROWS)
             ids, *after = (column[part].to_pylist() for column in each.after.columns)
             _, *before = (column[part].to_pylist() for column in each.before.columns)
             reasons = each.reasons[part].to_pylist()
@@ -120,6 +122,11 @@ def rows(changes: Iterable[Changes]) -> Iterator[PlanRow]:
                     dict(zip(keys, new, strict=True)),
                     reason,
                 )
+
+
+def _those(table: pa.Table, rows: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The rows of the table that are true; no copy where all are."""
+    return table if pc.all(rows).as_py() else table.filter(rows)
 
 
 def _tuples(columns: Sequence[Sequence[FieldValue]]) -> Iterator[tuple[FieldValue, ...]]:
@@ -148,9 +155,9 @@ class _Found:
     def add(self, after: pa.Table, before: pa.Table, comparison: Comparison) -> None:
         """Rows compared with what the CRM holds now."""
         write = pa.array(comparison.write)
-        self.before.append(before.filter(write))
-        self.after.append(after.filter(write))
-        self.reasons.append(pa.array(comparison.reasons, pa.string()))
+        self.before.append(_those(before, write))
+        self.after.append(_those(after, write))
+        self.reasons.append(comparison.reasons)
         self.changing += int((comparison.carrying & comparison.write).sum())
         self.note(after, before, comparison.carrying)
 
@@ -158,10 +165,10 @@ class _Found:
         """The guards' figures of compared rows."""
         self.carrying += int(carrying.sum())
         if "score" in self.keys:
-            scores = rounded(before["score"].combine_chunks(), CATALOGUE["score"].decimals)
+            scores = rounded(in_one_piece(before["score"]), CATALOGUE["score"].decimals)
             scored = ~np.isnan(scores)
             self.held_scores.append(scores[scored])
-            self.new_scores.append(after["score"].combine_chunks().to_numpy(zero_copy_only=False)[scored])
+            self.new_scores.append(in_one_piece(after["score"]).to_numpy(zero_copy_only=False)[scored])
 
     def changes(self) -> Changes:
         nothing = result_schema(self.object, self.keys).empty_table()

@@ -15,7 +15,7 @@ twice"), so that new evidence for the same advice writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crmbridge.model.fields import CATALOGUE, STAMPS, FieldValue
-from crmbridge.writeback.values import clean_text, rounded, shown
+from crmbridge.writeback.values import clean_text, in_one_piece, rounded, shown
 
 Mask = npt.NDArray[np.bool_]
 
@@ -46,7 +46,7 @@ class Comparison:
 
     write: Mask
     carrying: Mask
-    reasons: list[str]
+    reasons: pa.StringArray
 
 
 def compare(after: pa.Table, before: pa.Table, dead_band: float) -> Comparison:
@@ -76,7 +76,7 @@ def _says_something(table: pa.Table) -> Mask:
     for name in table.column_names[1:]:
         if name in STAMPS:
             continue
-        column = table[name].combine_chunks()
+        column = in_one_piece(table[name])
         if column.type == pa.float64():
             present = pc.is_valid(column)
         else:
@@ -86,7 +86,7 @@ def _says_something(table: pa.Table) -> Mask:
 
 
 def _moved(key: str, after: pa.Table, before: pa.Table, dead_band: float) -> Mask:
-    new, old = after[key].combine_chunks(), before[key].combine_chunks()
+    new, old = in_one_piece(after[key]), in_one_piece(before[key])
     if key in KINDS:
         changed: Mask = pc.not_equal(_kind(key, new), _kind(key, old)).to_numpy(zero_copy_only=False)
         return changed
@@ -108,33 +108,40 @@ def _kind(key: str, column: pa.Array) -> pa.Array:
     return pc.fill_null(clean_text(column), "")
 
 
-def _reasons(after: pa.Table, before: pa.Table, write: Mask, causes: dict[str, Mask]) -> list[str]:
-    if not write.any():
-        return []
-    place = np.cumsum(write) - 1
-    parts: list[list[str]] = [[] for _ in range(int(write.sum()))]
+def _reasons(after: pa.Table, before: pa.Table, write: Mask, causes: dict[str, Mask]) -> pa.StringArray:
+    """Up to three causes in words, and how many more there are, for each row that would be written."""
+    rows = pa.array(write)
+    after, before = after.filter(rows), before.filter(rows)
+    number = np.zeros(after.num_rows, dtype=np.int64)
+    nothing = pa.repeat(pa.scalar(""), after.num_rows)
+    named = []
     for key, moved in causes.items():
-        which = pa.array(moved)
-        old, new = before[key].filter(which).to_pylist(), after[key].filter(which).to_pylist()
-        words = key.replace("_", " ")
-        for row, was, becomes in zip(place[moved].tolist(), old, new, strict=True):
-            parts[row].append(f"{words} {_brief(key, was)} -> {_brief(key, becomes)}")
-    if "score" in after.column_names:
-        scored = after["score"].is_valid().to_numpy()[write].tolist()
-    else:
-        scored = [False] * len(parts)
-    return [_reason(found, has_score) for found, has_score in zip(parts, scored, strict=True)]
+        is_cause = moved[write]
+        number += is_cause
+        told = is_cause & (number <= REASONS_SHOWN)
+        old, new = (_told(key, table[key].filter(pa.array(told))) for table in (before, after))
+        lead = pa.array(np.where(number[told] > 1, ", ", ""), pa.string())
+        texts = pc.binary_join_element_wise(lead, f"{key.replace('_', ' ')} ", old, " -> ", new, "")
+        named.append(pc.replace_with_mask(nothing, pa.array(told), texts))
+    reasons = pc.binary_join_element_wise(nothing, *named, "")
+    if (number > REASONS_SHOWN).any():
+        more = pc.binary_join_element_wise(
+            reasons, " and ", pa.array(number - REASONS_SHOWN).cast(pa.string()), " more", ""
+        )
+        reasons = pc.if_else(pa.array(number > REASONS_SHOWN), more, reasons)
+    has_score = after["score"].is_valid().combine_chunks() if "score" in after.column_names else False
+    return pc.if_else(pa.array(number > 0), reasons, pc.if_else(has_score, "first score", "first values"))
+
+
+def _told(key: str, column: pa.ChunkedArray) -> pa.Array:
+    """Values in words, each distinct one put into words once."""
+    values = in_one_piece(column).dictionary_encode(null_encoding="encode")
+    return pa.array([_brief(key, value) for value in values.dictionary.to_pylist()], pa.string()).take(
+        values.indices
+    )
 
 
 def _brief(key: str, value: FieldValue) -> str:
     if key == "next_action" and isinstance(value, str):
         value = value.partition(":")[0].strip()
     return shown(key, value)
-
-
-def _reason(parts: Sequence[str], has_score: bool) -> str:
-    if not parts:
-        return "first score" if has_score else "first values"
-    text = ", ".join(parts[:REASONS_SHOWN])
-    more = len(parts) - REASONS_SHOWN
-    return f"{text} and {more} more" if more > 0 else text

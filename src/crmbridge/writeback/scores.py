@@ -26,6 +26,7 @@ from crmbridge.connectors.files import bounds, detect
 from crmbridge.errors import SettingsError, StoreError
 from crmbridge.model.fields import CATALOGUE, Field, FieldValue, hubspot_name
 from crmbridge.writeback.base import Change
+from crmbridge.writeback.values import in_one_piece
 
 ID: Final = "id"
 BLOCK_BYTES: Final = 16 * 2**20
@@ -93,7 +94,7 @@ class ScoresFile:
             columns[hubspot_name(key)] = _take(self._own(key, written.type), written, old, affected)
         for place, name in enumerate(self._raw.column_names):
             if name not in columns or place != self._raw.column_names.index(name):
-                extra = self._raw.column(place).combine_chunks()
+                extra = in_one_piece(self._raw.column(place))
                 columns[f"{place}\0{name}"] = extra.take(pa.array(old, mask=old < 0))
         self._save(self._in_order(columns))
 
@@ -112,14 +113,14 @@ class ScoresFile:
         return pa.Table.from_arrays([*arrays, *left.values()], names=[*names, *left])
 
     def _ids(self) -> pa.Array:
-        ids = self._raw.column(self._raw.column_names.index(ID)).combine_chunks()
+        ids = in_one_piece(self._raw.column(self._raw.column_names.index(ID)))
         return ids if ids.type == _TEXT else ids.cast(_TEXT)
 
     def _own(self, key: str, kind: pa.DataType) -> pa.Array:
         name = hubspot_name(key)
         if name not in self._raw.column_names:
             return pa.nulls(self._raw.num_rows, kind)
-        column = self._raw.column(self._raw.column_names.index(name)).combine_chunks()
+        column = in_one_piece(self._raw.column(self._raw.column_names.index(name)))
         with self._as_a(name):
             return column if column.type == kind else column.cast(kind)
 
@@ -138,7 +139,7 @@ class ScoresFile:
         if key not in self._typed:
             name = hubspot_name(key)
             if name in self._raw.column_names:
-                raw = self._raw.column(self._raw.column_names.index(name)).combine_chunks()
+                raw = in_one_piece(self._raw.column(self._raw.column_names.index(name)))
                 with self._as_a(name):
                     self._typed[key] = _parse(CATALOGUE[key], raw)
             else:
@@ -157,7 +158,8 @@ class ScoresFile:
         signature = _signature(self.path)
         if signature == self._signature:
             return
-        self._raw = _read(self.path) if signature else _empty()
+        # In one piece: every use of a column would else make another whole copy of it.
+        self._raw = _read(self.path).combine_chunks() if signature else _empty()
         if ID not in self._raw.column_names:
             raise SettingsError(
                 f"{self.path} has no column {ID!r}.",

@@ -140,6 +140,11 @@ def aligned(object_name: ObjectName, held: pa.Table | None, ids: pa.Array, keys:
     return pa.table(columns, schema=schema)
 
 
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array. Unlike `combine_chunks`, it makes no copy of what is one already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def rounded(column: pa.Array, decimals: int) -> npt.NDArray[np.float64]:
     """A column of numbers at the field's decimals; NaN where it is null."""
     numbers: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -149,7 +154,15 @@ def rounded(column: pa.Array, decimals: int) -> npt.NDArray[np.float64]:
 def clean_text(column: pa.Array) -> pa.Array:
     """Texts without white space at the ends, with plain line ends; an empty one is null."""
     text = pc.utf8_trim_whitespace(pc.replace_substring(column, "\r\n", "\n"))
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    empty = pc.equal(text, "")
+    if not pc.any(empty).as_py() and _bytes(text) == _bytes(column):
+        return column  # nothing was to be cleaned: no second copy of the texts
+    return pc.if_else(empty, pa.scalar(None, pa.string()), text)
+
+
+def _bytes(column: pa.Array) -> int:
+    total: int | None = pc.sum(pc.binary_length(column)).as_py()
+    return total or 0
 
 
 def shorten(text: str, length: int) -> str:
@@ -166,7 +179,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
-    column = table[name].combine_chunks()
+    column = in_one_piece(table[name])
     return column if column.type == kind else column.cast(kind)
 
 
