@@ -45,8 +45,8 @@ _TABLES = {
     "Check_In_Time:datetime Venue:text",
     "Tasks": "Subject:text Who_Id:lookup What_Id:lookup Status:picklist Due_Date:date Closed_Time:datetime "
     "Priority:picklist",
-    "Sales_Orders": "Subject:text Account_Name:lookup Deal_Name:lookup Grand_Total:currency Currency:picklist "
-    "Status:picklist Due_Date:date Ordered_Items:subform",
+    "Sales_Orders": "Subject:text Account_Name:lookup Deal_Name:lookup Grand_Total:currency "
+    "Currency:picklist Status:picklist Due_Date:date Ordered_Items:subform",
 }
 _JSON_TYPES = {
     "integer": "integer",

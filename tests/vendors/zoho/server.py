@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from datetime import UTC, timedelta
 from email.utils import format_datetime
@@ -26,7 +27,6 @@ THROTTLED = {
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
-    disable_nagle_algorithm = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that the client closed is no error of the stand-in."""
@@ -80,6 +80,8 @@ class ZohoServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     server_of: ZohoServer
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -110,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, org: Org, request: Request, fault: Fault | None) -> None:
         if fault is not None and fault.kind == "before":
             if fault.drop:
-                self.connection.close()
+                self._drop()
                 return
             if fault.answer is not None:
                 self._send(*fault.answer)
@@ -122,13 +124,18 @@ class _Handler(BaseHTTPRequestHandler):
             status, body, headers = self._answer(org, request)
         if fault is not None and fault.kind == "after":
             if fault.drop:
-                self.connection.close()
+                self._drop()
                 return
             if fault.answer is not None:
                 status, body, headers = fault.answer
         if org.credits * 2 >= org.daily:
             headers = {**headers, "X-API-CREDITS-REMAINING": str(max(org.daily - org.credits, 0))}
         self._send(status, body, headers, half=fault is not None and fault.half)
+
+    def _drop(self) -> None:
+        """Close the connection without a word."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, org: Org, request: Request) -> tuple[int, Any, dict[str, str]]:
         if request.path == "/oauth/v2/token":
