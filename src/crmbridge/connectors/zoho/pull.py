@@ -83,19 +83,13 @@ class Puller:
     ) -> Iterator[Page]:
         """The pages of all modules of an object; the cursor holds the state of each."""
         states: dict[str, Any] = dict(cursor or {})
-        last: Page | None = None
         for source in sources:
             name = source.module.name
             for page, state in self._module(source, states.get(name)):
                 states = {**states, name: state}
-                if last is not None:
-                    yield last
-                last = replace(page, cursor=states)
+                yield replace(page, cursor=states)
         if cursor is None and all(source.whole for source in sources):
-            last = last or Page(object_name, nothing(object_name), states)
-            last = replace(last, complete=True)
-        if last is not None:
-            yield last
+            yield Page(object_name, nothing(object_name), states, complete=True)
 
     def _module(self, source: Source, state: State | None) -> Iterator[tuple[Page, State]]:
         state = dict(state) if state else {}
