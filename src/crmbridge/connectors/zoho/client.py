@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, cast
 
 import httpx2
 from pydantic_core import from_json
@@ -25,7 +25,7 @@ from crmbridge.connectors.http import Passing, Token, TokenSource, retrying
 from crmbridge.connectors.zoho import hosts, limits
 from crmbridge.connectors.zoho.options import Options
 from crmbridge.connectors.zoho.tokens import Fetch, RememberingVault
-from crmbridge.errors import AuthError, CRMBridgeError, QuotaError, TransientError
+from crmbridge.errors import AuthError, CRMBridgeError, QuotaError
 
 VERSION: Final = "v8"
 TIMEOUT: Final = httpx2.Timeout(60.0, connect=5.0)
@@ -35,7 +35,6 @@ SUB_POOL: Final = 4
 
 Body = Mapping[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-Found = TypeVar("Found")
 Send = Callable[[Token], httpx2.Response]
 
 _BUSY: Final = frozenset({"TOO_MANY_REQUESTS", "RATE_LIMIT_EXCEEDED", "CONCURRENCY_LIMIT_EXCEEDED"})
@@ -151,9 +150,9 @@ class Client:
                 )
 
             response = self._signed(send, credits=credits, kind=kind, sub_pool=sub_pool, once=once)
-            return self._read(response, once=once)
+            return self._read(response, once=once, credits=credits)
 
-        return self._retrying(attempt)
+        return retrying(attempt, connection=self._context.connection)
 
     def upload(self, name: str, content: bytes, org: str) -> Answer:
         """Upload a ZIP for Bulk Write; `org` is the org's zgid. An upload alone changes nothing."""
@@ -169,7 +168,7 @@ class Client:
 
             return self._read(self._signed(send, credits=1, kind="write"), once=False)
 
-        return self._retrying(attempt)
+        return retrying(attempt, connection=self._context.connection)
 
     def download(self, path: str) -> bytes:
         """A result of a bulk job; `path` is its download_url, absolute or relative."""
@@ -191,19 +190,11 @@ class Client:
             self._read(response, once=False)
             raise Passing(f"HTTP {response.status_code}, which is no ZIP file")
 
-        return self._retrying(attempt)
+        return retrying(attempt, connection=self._context.connection)
 
     def close(self) -> None:
         """Give the connections back."""
         self._http.close()
-
-    def _retrying(self, attempt: Callable[[], Found]) -> Found:
-        try:
-            return retrying(attempt, connection=self._context.connection)
-        except TransientError as error:
-            if error.said and error.said.split(":")[0] in _BUSY and self._remaining == 0:
-                raise self._used_up(error.said) from error
-            raise
 
     def _signed(
         self, send: Send, *, credits: int, kind: str, sub_pool: bool = False, once: bool = False
@@ -249,7 +240,7 @@ class Client:
             held.enter_context(self._calls)
             yield
 
-    def _read(self, response: httpx2.Response, *, once: bool) -> Answer:
+    def _read(self, response: httpx2.Response, *, once: bool, credits: int = 1) -> Answer:
         """Classify by the body's code first, the status second."""
         status = response.status_code
         if status in (204, 304) or (status < 300 and not response.content):
@@ -263,8 +254,13 @@ class Client:
         code = str(body.get("code") or "")
         if code in _BUSY or (status == 429 and not code):
             said = Refused(status, body).said
-            if self._remaining == 0:
-                raise self._used_up(said)
+            if self._remaining is not None and self._remaining < credits:
+                raise QuotaError(
+                    "the org has no API credits left for today.",
+                    connection=self._context.connection,
+                    said=said,
+                    remedy="The next run goes on from here once the oldest calls are 24 hours old.",
+                )
             raise Passing(said, _wait(response))
         if status >= 500 or code in _INTERNAL:
             if once:
@@ -274,14 +270,6 @@ class Client:
             # 400, 412 and others may carry an answer for each row.
             return Answer(status, body, _date(response))
         raise Refused(status, body)
-
-    def _used_up(self, said: str) -> QuotaError:
-        return QuotaError(
-            "the org has no API credits left for today.",
-            connection=self._context.connection,
-            said=said,
-            remedy="The next run goes on from here once the oldest calls are 24 hours old.",
-        )
 
     def _spend(self, kind: str, credits: int) -> None:
         """Count credits before they are spent. Raises QuotaError where they would pass the share.

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from crmbridge.connectors.zoho import limits
 from crmbridge.connectors.zoho.bulk import LONGEST, POLLS, SHORTEST
-from crmbridge.connectors.zoho.client import VERSION, Client, Lost
-from crmbridge.errors import TransientError
+from crmbridge.connectors.zoho.client import VERSION, Client, Lost, Refused
+from crmbridge.errors import CRMBridgeError
 from crmbridge.writeback.base import Change, Outcome
 from crmbridge.writeback.zoho.answers import bulk_outcome
 from crmbridge.writeback.zoho.values import cell
@@ -65,11 +65,15 @@ def write(
             kind="write",
             once=True,
         )
+    except Lost:
+        return unknown
+    try:
         result = _wait(client, str(answer.body["details"]["id"]), sleep)
         if result is None:
             return unknown
         rows = unpacked(client.download(str(result["download_url"])))
-    except (Lost, TransientError, KeyError, ValueError):
+    except (CRMBridgeError, Refused, KeyError, ValueError):
+        # The job is on its way, whatever was said of its result: reading back tells.
         return unknown
     return [rows.get(change.id, known) for change, known in zip(changes, unknown, strict=True)]
 
