@@ -19,6 +19,7 @@ from crmbridge.model.records import RECORDS
 from crmbridge.testing import samples
 from tests.shared_data import shared
 from tests.vendors.zoho import Org, ZohoServer
+from tests.vendors.zoho.org import Request
 from tests.vendors.zoho.server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.vendors.zoho_subject import ZohoSubject
 
@@ -139,8 +140,10 @@ def test_a_backfill_by_bulk_read_costs_what_was_forecast(zoho):
     jobs = len(zoho.org.calls("POST /crm/bulk/v8/read"))
     polls = len(zoho.org.calls("GET /crm/bulk/v8/read"))
     assert jobs == 2
-    assert spent == jobs * limits.BULK_READ_CREDITS + polls + 5, "org, fields, modules, a lead, a query"
-    forecast = 2 * limits.bulk_read_forecast(25, polls=4)
+    assert spent == sum(connector.context.calls.by_kind.values()) - 1, "a token costs none"
+    organisation_and_probe = 3
+    forecast = limits.bulk_read_forecast(50, job_rows=25) + organisation_and_probe
+    assert polls == 8, "three looks and a download each"
     assert abs(spent - forecast) <= 0.05 * forecast
 
 
@@ -237,3 +240,7 @@ def test_every_request_is_one_the_vendors_description_takes(bridge, zoho):
         errors = list(api.iter_request_errors(Asked(request)))
         problems += [f"{request.method} {request.path} {request.query}: {error!r}" for error in errors]
     assert problems == []
+    put = next(each for each in asked if each.method == "PUT")
+    for wrong in ({**put.json, "trigger": ["everything"]}, {"trigger": []}):
+        broken = Request(put.method, put.path, put.query, put.headers, json.dumps(wrong).encode())
+        assert list(api.iter_request_errors(Asked(broken))), "the description is not looked at"

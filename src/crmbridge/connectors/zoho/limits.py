@@ -74,9 +74,11 @@ def write_credits(records: int) -> int:
     return max(1, ceil(records / RECORDS_A_CREDIT))
 
 
-def bulk_read_forecast(records: int, polls: int = 2) -> int:
-    """Credits to read that many records by Bulk Read, one poll and one download a job at least."""
-    return max(1, ceil(records / JOB_PAGE)) * (BULK_READ_CREDITS + polls)
+def bulk_read_forecast(records: int, *, job_rows: int = JOB_PAGE, polls: int = 3) -> int:
+    """Credits to read that many records of a module by Bulk Read: its fields and a query beforehand, then for
+    each job its making, looks at it and its download.
+    """
+    return 2 + max(1, ceil(records / job_rows)) * (BULK_READ_CREDITS + polls + 1)
 
 
 def write_forecast(records: int) -> int:

@@ -1,7 +1,7 @@
 """Reading: Bulk Read for much, COQL by key for what has changed, lists where queries are not allowed.
 
 A module's state is its cursor: `since` and `recent` (what was read of the last minutes, so that reading them
-once more costs no new versions), `deleted` (until when deletions are known) and, while it is being read for
+once more costs no new versions), `left_out` (fields that queries do not take), `deleted` (until when deletions are known) and, while it is being read for
 the first time by Bulk Read, `backfill` (the job and its page). Moments are the CRM's own.
 """
 
@@ -46,6 +46,8 @@ class Source:
     by_bulk: bool = True
     known: set[str] = field(default_factory=set)
     """The ids read in this run."""
+    left_out: list[str] = field(default_factory=list)
+    """Fields that queries were found not to take."""
     whole: bool = False
     """Whether this call has read all there is, in one piece."""
 
@@ -93,6 +95,7 @@ class Puller:
 
     def _module(self, source: Source, state: State | None) -> Iterator[tuple[Page, State]]:
         state = dict(state) if state else {}
+        source.names = [name for name in source.names if name not in state.get("left_out", ())]
         hidden = self._converted_lead(source)
         if not state:
             yield from self._first(source, state, hidden)
@@ -101,7 +104,7 @@ class Puller:
                 yield from self._backfill(source, state, hidden)
             yield from self._deleted(source, state)
             yield from self._changes(source, state)
-        if hidden is not None and source.by_query and not self._shows(source, hidden):
+        if hidden is not None and source.by_query and not (_tells(source) and self._shows(source, hidden)):
             yield from self._converted(source, state)
 
     # -- for the first time --
@@ -240,6 +243,7 @@ class Puller:
                     # Some fields can't be queried in some orgs: the others are.
                     self._context.log("zoho.not_queried", module=source.module.name, field=column)
                     source.names.remove(str(column))
+                    source.left_out.append(str(column))
                 elif self._query_rows > limits.COQL_SMALL_PAGE and _is_about_limit(error):
                     self._query_rows = limits.COQL_SMALL_PAGE
                 elif _is_not_allowed(error) or error.code in ("INVALID_QUERY", "SYNTAX_ERROR"):
@@ -270,6 +274,8 @@ class Puller:
 
     def _page(self, source: Source, table: pa.Table, state: State, converted: bool | None = None) -> Page:
         decoded = source.decoder.decode(table, converted=converted)
+        if source.left_out:
+            state["left_out"] = sorted({*state.get("left_out", ()), *source.left_out})
         if table.num_rows:
             source.known.update(table["id"].to_pylist())
             self._remember(table, state)
@@ -308,6 +314,11 @@ def _select(source: Source, at: tuple[datetime, str | None], limit: int) -> str:
         f"select {columns} from {source.module.name} where {where} "  # noqa: S608 - COQL, names from metadata
         f"order by Modified_Time asc, id asc limit {limit}"
     )
+
+
+def _tells(source: Source) -> bool:
+    """Whether a lead's row says that it was converted."""
+    return not {"Converted__s", "$converted", "Converted_Date_Time"}.isdisjoint(source.names)
 
 
 def _more(answer: Answer, limit: int) -> bool:

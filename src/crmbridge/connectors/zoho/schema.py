@@ -107,6 +107,8 @@ class ModuleFields:
     def readable(self, module: Module, mapped: Mapping[str, str]) -> list[str]:
         """The fields worth reading, the model's first: no structures, no echoes of writing."""
         wanted = [*mapped.values(), "Created_Time", "Modified_Time", *module.needs]
+        if "Converted__s" in self.fields:
+            wanted = [name for name in wanted if name != "$converted"]  # the same, by another name
         names = [name for name in dict.fromkeys(wanted) if name in self.fields or name.startswith("$")]
         others = [
             field.name
