@@ -1,8 +1,9 @@
 """Reading: Bulk Read for much, COQL by key for what has changed, lists where queries are not allowed.
 
 A module's state is its cursor: `since` and `recent` (what was read of the last minutes, so that reading them
-once more costs no new versions), `left_out` (fields that queries do not take), `deleted` (until when deletions are known) and, while it is being read for
-the first time by Bulk Read, `backfill` (the job and its page). Moments are the CRM's own.
+once more costs no new versions), `left_out` (fields that queries do not take), `deleted` (until when
+deletions are known) and, while it is read for the first time by Bulk Read, `backfill` (the job and its page).
+Moments are the CRM's own.
 """
 
 from __future__ import annotations
