@@ -210,7 +210,8 @@ def main() -> None:
             stdout=subprocess.PIPE,
             text=True,
         ) as server:
-            assert server.stdout and server.stdin
+            assert server.stdout
+            assert server.stdin
             port = server.stdout.readline().strip()
             for way, name, bound in (("auto", "Bulk Read", 40), ("list", "list", 60)):
                 out = subprocess.run(
@@ -219,7 +220,7 @@ def main() -> None:
                 found = json.loads(out.stdout)
                 print(
                     f"{name:10} {found['records']:>9,.0f} records  {found['cpu_us']:5.1f} us CPU a record "
-                    f"(aim {bound})  {found['per_second']:>8,.0f} records/s  {found['peak_mib']:5.0f} MiB peak"
+                    f"(aim {bound})  {found['per_second']:>8,.0f} records/s  {found['peak_mib']:.0f} MiB peak"
                 )
             server.stdin.close()
 

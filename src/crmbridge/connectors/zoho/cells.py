@@ -21,26 +21,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-BLOCK_BYTES: Final = 8 << 20
+BLOCK_BYTES: Final = 4 << 20
 """Of CSV decoded at one time."""
-
-_MISSING: Final = object()
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pa.Table:
     """JSON rows as a table of text: `id`, then each of `names` that any row has."""
-    columns = {"id": pa.array([_text(row.get("id")) for row in rows], pa.string())}
+    columns = {"id": pa.array([_text(row.get("id")) or None for row in rows], pa.string())}
     for name in names:
-        values = [row.get(name, _MISSING) for row in rows]
-        if name == "id" or all(value is _MISSING for value in values):
-            continue
-        columns[name] = pa.array(
-            [value if type(value) is str else _text(value) for value in values], pa.string()
-        )
-    return _without_empty(pa.table(columns))
+        values = [row.get(name) for row in rows]
+        kinds = set(map(type, values)) - {type(None)}
+        if name != "id" and (kinds or any(name in row for row in rows)):
+            columns[name] = _column(values, kinds)
+    return pa.table(columns)
+
+
+def _column(values: list[Any], kinds: set[type]) -> pa.Array:
+    """A column of cells; values of one kind are turned into text by vector code."""
+    if kinds <= {str}:
+        return pa.array([value or None for value in values] if "" in values else values, pa.string())
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_()).cast(pa.string())
+    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+        return pa.array(values, pa.int64()).cast(pa.string())
+    return pa.array([_text(value) or None for value in values], pa.string())
 
 
 def from_zip(content: bytes) -> Iterator[pa.Table]:
@@ -88,15 +94,8 @@ def _header(file: Any) -> list[str]:
     return ["id" if name in ("Id", "ID") else name for name in names]
 
 
-def _without_empty(table: pa.Table) -> pa.Table:
-    columns = [
-        pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column) for column in table.columns
-    ]
-    return pa.table(columns, names=table.column_names)
-
-
 def _text(value: Any) -> str | None:
-    if value is None or value is _MISSING:
+    if value is None:
         return None
     if isinstance(value, str):
         return value
