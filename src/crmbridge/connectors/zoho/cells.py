@@ -23,8 +23,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.csv as pv
 
-BLOCK_BYTES: Final = 4 << 20
-"""Of CSV decoded at one time."""
+BLOCK_BYTES: Final = 1 << 19
+"""Of CSV decoded at one time: the reader holds several blocks ahead."""
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pa.Table:

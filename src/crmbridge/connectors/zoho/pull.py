@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crmbridge.connectors.base import Context, Cursor, Page
 from crmbridge.connectors.zoho import cells, limits
@@ -287,8 +288,10 @@ class Puller:
         if "Modified_Time" not in table.column_names:
             return
         begin = self._context.clock() - 2 * OVERLAP
-        pairs = zip(table["id"].to_pylist(), table["Modified_Time"].to_pylist(), strict=True)
-        young = {id_: _text(_moment(text)) for id_, text in pairs if text and _moment(text) >= begin}
+        moments = table["Modified_Time"].cast(pa.timestamp("s", "UTC"))
+        late = table.select(["id", "Modified_Time"]).filter(pc.greater_equal(moments, begin))
+        pairs = zip(late["id"].to_pylist(), late["Modified_Time"].to_pylist(), strict=True)
+        young = {identifier: _text(_moment(text)) for identifier, text in pairs}
         state["recent"] = {**state["recent"], **young}
 
     def _settled(self, state: State, since: datetime) -> State:
