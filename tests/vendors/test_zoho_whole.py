@@ -114,7 +114,7 @@ def test_a_first_sync_scores_and_writes_and_the_second_writes_nothing(bridge, zo
     assert set(second.summary["pulled"].values()) <= {0, 3}, "nothing is read anew but the users"
     assert len(zoho.org.calls("PUT")) == before
     assert zoho.org.credits - spent < 80
-    assert zoho.org.workflows == 0
+    assert zoho.org.workflows == zoho.org.cadences == 0
     held = [row for row in zoho.org.modules["Leads"].rows.values() if row.get("CRMBridge_Score") is not None]
     assert len(held) > 100
 

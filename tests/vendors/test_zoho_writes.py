@@ -124,7 +124,7 @@ def test_no_automation_is_fired_by_any_write(subject):
     for put in puts:
         assert put.json["trigger"] == []
         assert put.json["skip_feature_execution"] == [{"name": "cadences"}]
-    assert subject.org.workflows == 0
+    assert subject.org.workflows == subject.org.cadences == 0
 
 
 def test_writing_costs_a_tenth_of_a_credit_a_record(subject):

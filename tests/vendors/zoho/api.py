@@ -350,10 +350,11 @@ def _put(org: Org, module: str, request: Request) -> tuple[Answer, int]:
             400, "LIMIT_EXCEEDED", "count of records in your request exceeds the limit", api_name="data"
         )
     rows = [write(org, module, each, place) for place, each in enumerate(data)]
-    quiet = body.get("trigger") == [] and {"name": "cadences"} in (body.get("skip_feature_execution") or [])
-    if not quiet:
-        org.workflows += sum(row["code"] == "SUCCESS" for row in rows)
     good = sum(row["code"] == "SUCCESS" for row in rows)
+    if body.get("trigger") != []:
+        org.workflows += good
+    if {"name": "cadences"} not in (body.get("skip_feature_execution") or []):
+        org.cadences += good
     status = 200 if good == len(rows) else 207 if good else 400
     return (status, {"data": rows}, {}), max(1, -(-len(data) // 10))
 

@@ -102,6 +102,7 @@ class Org:
     requests: list[Request] = field(default_factory=list)
     credits: int = 0
     workflows: int = 0
+    cadences: int = 0
     refused_tokens: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
