@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from crmbridge.connectors.base import Connector
+from crmbridge.connectors.base import Connector, Context
+from crmbridge.connectors.http import MemoryVault
 from crmbridge.connectors.zoho import Options, ZohoConnector
 from crmbridge.connectors.zoho.objects import BY_NAME, MODULES
 from crmbridge.connectors.zoho.schema import label_of
@@ -39,6 +41,12 @@ class ZohoSubject(Subject):
 
     def __init__(self, server: ZohoServer, *, read_by: str = "auto") -> None:
         self.server, self.org, self.read_by = server, server.org, read_by
+        self._vault = MemoryVault()
+
+    def _context(self) -> Context:
+        """Of one connection: its workers share a token, of which Zoho gives few."""
+        given = context(self.options(), secrets=SECRETS, clock=self.clock, fields=self.writes)
+        return replace(given, vault=self._vault)
 
     def options(self) -> Options:
         return Options(client_id=CLIENT_ID, accounts_url=self.server.url)
@@ -49,15 +57,14 @@ class ZohoSubject(Subject):
     def connector(self, *, page_size: int | None = None) -> Connector:
         read_by: Any = self.read_by if page_size is None or self.read_by == "list" else "query"
         return ZohoConnector(
-            context(self.options(), secrets=SECRETS, clock=self.clock),
+            self._context(),
             page_size=page_size,
             read_by=read_by,
             sleep=lambda seconds: None,
         )
 
     def writer(self) -> Writer:
-        given = context(self.options(), secrets=SECRETS, clock=self.clock, fields=self.writes)
-        return ZohoWriter(given, sleep=lambda seconds: None)
+        return ZohoWriter(self._context(), sleep=lambda seconds: None)
 
     def seed(self, records: Sequence[Record]) -> Sequence[str]:
         for record in records:
