@@ -569,3 +569,11 @@ def test_what_zoho_refuses_to_show_is_told_in_its_words(subject):
     with pytest.raises(CRMBridgeError, match="not today") as told:
         leads(subject)
     assert isinstance(told.value.__cause__, Refused)
+
+
+def test_an_org_that_hides_the_stage_history_is_read_without_it(subject):
+    subject.org.put("DealHistory", {"Potential_Name": {"id": "8"}, "Stage": "Open"})
+    refusal = {"code": "NO_PERMISSION", "details": {}, "message": "permission denied", "status": "error"}
+    subject.org.fault("coql", answer=(403, refusal, {}))
+    subject.org.fault("/DealHistory", answer=(403, refusal, {}))
+    assert not pulled(made(subject).pull("stage_change", None)).records

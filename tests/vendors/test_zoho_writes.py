@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crmbridge.connectors.zoho import limits
+from crmbridge.connectors.zoho import Options, limits
+from crmbridge.connectors.zoho.hosts import DATA_CENTRES
 from crmbridge.connectors.zoho.schema import LABEL_LENGTH, label_of
 from crmbridge.errors import AuthError, QuotaError, SettingsError
 from crmbridge.model.fields import CATALOGUE, CORE
@@ -338,3 +339,10 @@ def test_an_upload_that_is_refused_leaves_everything_unsent(subject):
     with pytest.raises(AuthError):
         made.write("lead", changes(ids))
     assert not subject.org.calls("POST /crm/bulk/v8/write")
+
+
+def test_every_setting_and_data_centre_is_in_the_docs():
+    root = Path(__file__).resolve().parents[2] / "docs"
+    settings, page = (root / "settings.md").read_text("utf-8"), (root / "zoho.md").read_text("utf-8")
+    assert [name for name in Options.model_fields if f"| `{name}` |" not in settings] == []
+    assert [each.accounts for each in DATA_CENTRES.values() if f"https://{each.accounts}" not in page] == []

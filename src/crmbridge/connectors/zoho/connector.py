@@ -15,7 +15,7 @@ from crmbridge.connectors.zoho.lists import IDS
 from crmbridge.connectors.zoho.mapping import Decoder, Meaning
 from crmbridge.connectors.zoho.objects import MODULES, ORDER, PARENTS, Module
 from crmbridge.connectors.zoho.options import Options
-from crmbridge.connectors.zoho.pull import Puller, ReadBy, Source
+from crmbridge.connectors.zoho.pull import Puller, ReadBy, Source, is_not_allowed
 from crmbridge.connectors.zoho.schema import Schema
 from crmbridge.connectors.zoho.users import pull_users
 from crmbridge.errors import CRMBridgeError
@@ -81,6 +81,10 @@ class ZohoConnector(Connector):
             sources = [self.source(module) for module in self.modules() if module.object == object_name]
             yield from self._puller.pull(object_name, sources, cursor)
         except Refused as error:
+            if object_name == "stage_change" and is_not_allowed(error):
+                # The history of stages is not open to every edition; deals are read all the same.
+                self.context.log("zoho.no_history", said=error.code)
+                return
             raise CRMBridgeError(
                 f"Zoho refused to show {object_name}s.",
                 connection=self.context.connection,

@@ -214,7 +214,10 @@ WON: Final = "Closed Won"
 LOST: Final = frozenset({"Closed Lost", "Closed Lost to Competition", "Closed-Lost to Competition"})
 """The forecast types of pipelines, and the names of Zoho's own stages."""
 
-BULK_READ_NOT: Final = frozenset({"DealHistory"})
+HISTORIES: Final = frozenset({"DealHistory"})
+"""Modules without a page of their own in the CRM: the API shows them all the same, or refuses them."""
+
+BULK_READ_NOT: Final = HISTORIES
 """Modules of ours that the vendor's list for Bulk Read does not have: they are read by queries."""
 BULK_WRITE: Final = frozenset({"Leads", "Contacts", "Accounts", "Deals"})
 """Modules of ours that Bulk Write takes."""

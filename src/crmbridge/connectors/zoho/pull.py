@@ -148,7 +148,7 @@ class Puller:
                     state["backfill"] = position
                 yield page, dict(state)
         except Refused as error:
-            if not _is_not_allowed(error):
+            if not is_not_allowed(error):
                 raise
             self._context.log("zoho.no_bulk_read", module=source.module.name, said=error.code)
             source.by_bulk = False
@@ -217,7 +217,7 @@ class Puller:
             try:
                 answer = self._client.get(f"{source.module.name}/deleted", params, headers=headers)
             except Refused as error:
-                if not _is_not_allowed(error):
+                if not is_not_allowed(error):
                     raise
                 self._context.log("zoho.no_deletions", module=source.module.name, said=error.code)
                 return
@@ -248,7 +248,7 @@ class Puller:
                     source.left_out.append(str(column))
                 elif self._query_rows > limits.COQL_SMALL_PAGE and _is_about_limit(error):
                     self._query_rows = limits.COQL_SMALL_PAGE
-                elif _is_not_allowed(error) or error.code in ("INVALID_QUERY", "SYNTAX_ERROR"):
+                elif is_not_allowed(error) or error.code in ("INVALID_QUERY", "SYNTAX_ERROR"):
                     self._context.log("zoho.no_queries", module=source.module.name, said=error.code)
                     break
                 else:
@@ -348,7 +348,7 @@ _NOT_ALLOWED: Final = frozenset(
 )
 
 
-def _is_not_allowed(error: Refused) -> bool:
+def is_not_allowed(error: Refused) -> bool:
     """Whether this way of reading is closed, while another may be open."""
     return error.code in _NOT_ALLOWED
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from crmbridge.connectors.zoho import limits
 from crmbridge.connectors.zoho.client import Client, Refused
-from crmbridge.connectors.zoho.objects import ECHOES, LOST, SCALARS_NOT, WON, Module
+from crmbridge.connectors.zoho.objects import ECHOES, HISTORIES, LOST, SCALARS_NOT, WON, Module
 from crmbridge.connectors.zoho.options import Options, Stages
 from crmbridge.errors import AuthError, TransientError
 from crmbridge.model.fields import CATALOGUE, Field, FieldType, is_own_name
@@ -157,7 +157,8 @@ class Schema:
         return {
             str(each["api_name"]): each
             for each in answer.body.get("modules") or []
-            if each.get("api_supported", True) and each.get("viewable", True)
+            if each.get("api_supported", True)
+            and (each.get("viewable", True) or each["api_name"] in HISTORIES)
         }
 
     def fields(self, module: str) -> ModuleFields:
