@@ -37,6 +37,22 @@ class _Files:
         return [FilesWriter]
 
 
+class _Zoho:
+    """The built-in plugin for Zoho CRM."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.zoho import ZohoConnector
+
+        return [ZohoConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.zoho import ZohoWriter
+
+        return [ZohoWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -49,7 +65,7 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "metrics": _Metrics}
+BUILT_IN = {"files": _Files, "zoho": _Zoho, "metrics": _Metrics}
 
 
 @dataclass(frozen=True)
