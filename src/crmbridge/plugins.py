@@ -37,6 +37,22 @@ class _Files:
         return [FilesWriter]
 
 
+class _HubSpot:
+    """The built-in plugin for HubSpot."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.hubspot import HubSpotConnector
+
+        return [HubSpotConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.hubspot import HubSpotWriter
+
+        return [HubSpotWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -49,7 +65,7 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "metrics": _Metrics}
+BUILT_IN = {"files": _Files, "hubspot": _HubSpot, "metrics": _Metrics}
 
 
 @dataclass(frozen=True)
