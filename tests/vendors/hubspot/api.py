@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ class Api:
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
+        self._found: tuple[object, list[Record]] = (None, [])
 
     def handle(self, method: str, path: str, query: Query, body: Json) -> tuple[int, Json]:
         """Status and body. Raises Problem."""
@@ -65,8 +67,8 @@ class Api:
         if not after.isdigit():
             raise bad("invalid after")
         all_ = self.portal.live(kind, archived=_one(query, "archived", "false") == "true")
-        rest = [each for each in all_ if int(each.id) >= int(after)]
-        page, beyond = rest[:limit], rest[limit:]
+        start = bisect_left(all_, int(after), key=lambda each: int(each.id))
+        page, beyond = all_[start : start + limit], all_[start + limit : start + limit + 1]
         asked = _names(query, "properties")
         answer: Json = {"results": [self.portal.shown(kind, each, asked, history) for each in page]}
         if beyond:
@@ -115,21 +117,10 @@ class Api:
         groups_ = body.get("filterGroups") or []
         if len(groups_) > 5 or any(len(group["filters"]) > 6 for group in groups_):
             raise bad("too many filters")
-        horizon = self.portal.clock() - self.portal.switches.search_lag
-        found = [
-            each
-            for each in self.portal.live(kind)
-            if each.updated <= horizon
-            and (not groups_ or any(self._passes(kind, each, group["filters"]) for group in groups_))
-        ]
         sorts = body.get("sorts") or []
         if len(sorts) > 1:
             raise bad("only one sort")
-        for sort in sorts:
-            found.sort(
-                key=lambda each: self._sortable(kind, each, sort["propertyName"]),
-                reverse=sort.get("direction") == "DESCENDING",
-            )
+        found = self._searched(kind, groups_, sorts)
         page = found[after : after + limit]
         asked = body.get("properties") or []
         answer: Json = {
@@ -139,6 +130,27 @@ class Api:
         if after + limit < len(found):
             answer["paging"] = {"next": {"after": str(after + limit)}}
         return 200, answer
+
+    def _searched(self, kind: str, groups: Sequence[Json], sorts: Sequence[Json]) -> list[Record]:
+        """All that pass, in order; kept for the next page of the same search."""
+        lag = self.portal.switches.search_lag
+        asked = json.dumps([kind, groups, sorts, self.portal.version])
+        if self._found[0] == asked and not lag:
+            return self._found[1]
+        horizon = self.portal.clock() - lag
+        found = [
+            each
+            for each in self.portal.live(kind)
+            if each.updated <= horizon
+            and (not groups or any(self._passes(kind, each, group["filters"]) for group in groups))
+        ]
+        for sort in sorts:
+            found.sort(
+                key=lambda each: self._sortable(kind, each, sort["propertyName"]),
+                reverse=sort.get("direction") == "DESCENDING",
+            )
+        self._found = asked, found
+        return found
 
     def _comparable(self, name: str, text: str, *, sorting: bool) -> Any:
         switches = self.portal.switches

@@ -194,6 +194,9 @@ class Portal:
         self.owners: list[Json] = []
         self.pipelines: dict[str, list[Json]] = {"deals": [_deal_pipeline()], "leads": [_lead_pipeline()]}
         self._next = 100_000
+        self.version = 0
+        """Grows with every change, so that sorted lists can be kept between two."""
+        self._lists: dict[tuple[str, bool], tuple[int, list[Record]]] = {}
 
     # What a user of the portal does
 
@@ -211,6 +214,7 @@ class Portal:
             self._next += 1
             identifier = str(self._next)
         made = created or self.clock()
+        self.version += 1
         record = Record(identifier, {}, made, updated or made)
         self.records[kind][identifier] = record
         self.set(kind, identifier, properties or {}, at=record.updated, source="CRM_UI")
@@ -228,6 +232,7 @@ class Portal:
     ) -> bool:
         """Change values, as a user, or as the app does through the API; returns whether any differed."""
         record = self.records[kind][identifier]
+        self.version += 1
         changed = {
             name: value for name, value in properties.items() if record.properties.get(name, "") != value
         }
@@ -243,6 +248,7 @@ class Portal:
 
     def archive(self, kind: str, identifier: str) -> None:
         self.records[kind][identifier].archived = self.clock()
+        self.version += 1
 
     def merge(self, kind: str, winner: str, loser: str) -> None:
         """The loser's id goes on as another name of the winner."""
@@ -270,8 +276,12 @@ class Portal:
 
     def live(self, kind: str, *, archived: bool = False) -> list[Record]:
         """Records by id, as a list shows them."""
-        found = (each for each in self.records[kind].values() if (each.archived is not None) == archived)
-        return sorted(found, key=lambda each: int(each.id))
+        version, known = self._lists.get((kind, archived), (-1, []))
+        if version != self.version:
+            found = (each for each in self.records[kind].values() if (each.archived is not None) == archived)
+            known = sorted(found, key=lambda each: int(each.id))
+            self._lists[kind, archived] = self.version, known
+        return known
 
     def value(self, kind: str, record: Record, name: str) -> str | None:
         stamp = "lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"
