@@ -283,7 +283,7 @@ class Api:
                     }
                 )
             elif len(known) >= self.portal.property_limit:
-                raise bad("the limit of properties is reached", category="PROPERTY_LIMIT_REACHED")
+                raise Problem(400, "PROPERTY_LIMIT_REACHED", "the limit of properties is reached")
             else:
                 former = self.portal.archived_properties[kind].pop(each["name"], None)
                 if not self.portal.switches.restored_values:

@@ -16,8 +16,8 @@ from pydantic import JsonValue
 
 from crmbridge.connectors.hubspot.client import Json, Refused
 from crmbridge.connectors.hubspot.moments import milliseconds, moment
-from crmbridge.connectors.hubspot.objects import MERGED, HubSpotObject
-from crmbridge.connectors.hubspot.reading import Found, Hit, Reader, fits_url
+from crmbridge.connectors.hubspot.objects import HubSpotObject
+from crmbridge.connectors.hubspot.reading import Found, Hit, Reader, fits_url, merged_ids
 
 BLOCK: Final = 1_000
 """Records in a block: as many as one call reads associations for."""
@@ -207,12 +207,6 @@ class Feed:
     def _block(self, records: Sequence[Json], state: State, deleted: Sequence[str] = ()) -> Block:
         merged = (former for raw in records for former in merged_ids(raw))
         return Block(list(records), list(dict.fromkeys([*deleted, *merged])), state)
-
-
-def merged_ids(raw: Json) -> list[str]:
-    """Ids of the records that were merged into this one."""
-    text = (raw.get("properties") or {}).get(MERGED) or ""
-    return [each for each in str(text).split(";") if each and each != str(raw["id"])]
 
 
 def _bound(found: Found, lower: int) -> int | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from crmbridge.connectors.hubspot.client import Client, Json, Refused, context_of, errors_of
 from crmbridge.connectors.hubspot.moments import EPOCH, milliseconds, moment
-from crmbridge.connectors.hubspot.objects import HubSpotObject, Link
+from crmbridge.connectors.hubspot.objects import MERGED, HubSpotObject, Link
 from crmbridge.errors import TransientError
 
 PAGE: Final = 100
@@ -101,7 +101,10 @@ class Reader:
     def _batch(
         self, kind: HubSpotObject, ids: Sequence[str], properties: Sequence[str], history: Sequence[str]
     ) -> list[Json]:
-        body: Json = {"inputs": [{"id": identifier} for identifier in ids], "properties": list(properties)}
+        body: Json = {
+            "inputs": [{"id": identifier} for identifier in ids],
+            "properties": list(dict.fromkeys([*properties, MERGED])),
+        }
         if history:
             body["propertiesWithHistory"] = list(history)
 
@@ -111,7 +114,10 @@ class Reader:
                 return complaint
             told = {each for error in errors_of(answer) for each in context_of(error, "ids", "id")}
             unlisted = max(_int(answer.get("numErrors")) - len(told), 0)
-            missing = len(set(ids) - told) - len(_results(answer)) - unlisted
+            merged = {former for raw in _results(answer) for former in merged_ids(raw)}
+            strangers = {str(raw["id"]) for raw in _results(answer)} - set(ids)
+            present = {str(raw["id"]) for raw in _results(answer)} | merged
+            missing = len(set(ids) - told - present) - len(strangers) - unlisted
             return f"{missing} of {len(ids)} records were left unanswered" if missing > 0 else None
 
         path = f"{self.client.paths.objects.format(kind.name)}/batch/read"
@@ -227,6 +233,12 @@ class Reader:
             connection=self.client.context.connection,
             remedy="Nothing is lost; the next run goes on from here.",
         )
+
+
+def merged_ids(raw: Json) -> list[str]:
+    """Ids of the records that were merged into this one."""
+    text = (raw.get("properties") or {}).get(MERGED) or ""
+    return [each for each in str(text).split(";") if each and each != str(raw["id"])]
 
 
 def fits_url(properties: Sequence[str]) -> bool:
