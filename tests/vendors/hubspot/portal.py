@@ -70,8 +70,8 @@ def _fields(*texts: str, **kinds: str) -> list[tuple[str, str]]:
 _EVERY = [("hubspot_owner_id", "enumeration"), ("hs_merged_object_ids", "enumeration")]
 STANDARD: Mapping[str, list[tuple[str, str]]] = {
     "contacts": _fields(
-        "firstname", "lastname", "email", "phone", "jobtitle", "company", "industry", "country", "annualrevenue",
-        "hs_analytics_source", "hs_lead_status", "lifecyclestage", "campaign_code",
+        "firstname", "lastname", "email", "phone", "jobtitle", "company", "industry", "country",
+        "annualrevenue", "hs_analytics_source", "hs_lead_status", "lifecyclestage", "campaign_code",
         numemployees="enumeration", headcount="number", turnover="number",
         hs_lifecyclestage_opportunity_date="datetime", hs_lifecyclestage_customer_date="datetime",
     ),

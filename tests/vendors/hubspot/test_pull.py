@@ -354,6 +354,14 @@ def test_long_values_and_unknown_options_are_kept(hub: Hub, portal: Portal) -> N
     assert record.attributes["hs_lead_status"] == "a;b;c"
 
 
+def test_half_a_character_stops_nothing(hub: Hub, portal: Portal) -> None:
+    whole = portal.add("contacts", {"jobtitle": "🙂", "campaign_code": "a\x00b"}, created=OLD)
+    half = portal.add("contacts", {"jobtitle": "x\ud83d"}, created=OLD)
+    found: Any = hub.pull("contact").records
+    assert (found[whole].title, found[half].title) == ("🙂", "x?")
+    assert found[whole].attributes["campaign_code"] == "a\x00b"
+
+
 def test_a_value_that_does_not_fit_sets_its_record_aside(hub: Hub, portal: Portal) -> None:
     good = portal.add("companies", {"numberofemployees": "3"}, created=OLD)
     bad = portal.add("companies", {"numberofemployees": "-3"}, created=OLD)

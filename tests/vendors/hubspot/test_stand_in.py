@@ -1,5 +1,5 @@
-"""The stand-in is held against what others know of HubSpot: the OpenAPI description derived from HubSpot's own
-SDK, HubSpot's own clients, and recorded answers.
+"""The stand-in is held against what others know of HubSpot: the OpenAPI description derived from HubSpot's
+own SDK, HubSpot's own clients, and recorded answers.
 """
 
 from __future__ import annotations

@@ -226,8 +226,11 @@ def test_installing_makes_a_group_and_the_properties_in_one_call_for_each_object
     hub.writer(fields=(*CORE, "data_quality"))
     assert hub.server.count("batch/create") == 4
     for kind, name in (
-        ("leads", "next_action"), ("companies", "score"), ("deals", "next_action"), ("contacts", "data_quality"),
-    ):  # fmt: skip
+        ("leads", "next_action"),
+        ("companies", "score"),
+        ("deals", "next_action"),
+        ("contacts", "data_quality"),
+    ):
         assert portal.properties[kind][f"crmbridge_{name}"]["groupName"] == "crmbridge"
     assert portal.properties["companies"]["crmbridge_reasons_up"]["fieldType"] == "textarea"
     assert [each["value"] for each in portal.properties["deals"]["crmbridge_grade"]["options"]] == list(

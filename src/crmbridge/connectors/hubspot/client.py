@@ -272,7 +272,7 @@ class Client:
         except ValueError:
             parsed = None
         if isinstance(parsed, dict):
-            return parsed
+            return _encodable(parsed) if b"\\ud" in raw else parsed
         said = f"an answer {status} that is not the JSON it should be"
         raise Lost(said) if once else Passing(said)
 
@@ -416,6 +416,12 @@ def context_of(error: Json, *names: Literal["ids", "id", "name", "objectWriteTra
         value = cast(Json, context).get(name)
         values = value if isinstance(value, list) else [] if value is None else [value]
         found += [str(each) for each in values]
+    return found
+
+
+def _encodable(body: Json) -> Json:
+    """Half a character, as JSON's escapes can spell it, becomes a question mark: nothing can store it."""
+    found: Json = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
     return found
 
 

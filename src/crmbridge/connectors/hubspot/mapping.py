@@ -7,14 +7,16 @@ model is set aside. Attributes stay the texts they are: what spells a number is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from operator import itemgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
 from crmbridge.connectors.base import SetAside
@@ -187,13 +189,8 @@ class Mapper:
         }
         absent = ",".join(sorted(name for name in names if name not in shown))
         columns[ABSENT] = pa.array([absent] * len(rows), pa.string())
-        for name in self.attributes:
-            cells = [
-                '"' + value if type(value) is str and value else _cell(value, name in each)
-                for each in kept
-                for value in (each.get(name),)
-            ]
-            columns[attribute_column(name)] = pa.array(cells, pa.string())
+        for name, cells in zip(self.attributes, _cells(kept, self.attributes), strict=True):
+            columns[attribute_column(name)] = cells
         return pa.table(columns)
 
     def _aside(self, raw: Raw, reason: str) -> SetAside:
@@ -206,6 +203,26 @@ class Mapper:
             self.identity(raw),
             text[:_RAW_LENGTH] + "…" * (len(text) > _RAW_LENGTH),
         )
+
+
+def _cells(kept: Sequence[Raw], names: Sequence[str]) -> Iterator[pa.Array]:
+    """The tagged cells of each attribute. All records of an answer show the same properties, as a rule, and
+    their values are texts: then columns are cut out and tagged at once.
+    """
+    if len(names) > 1:
+        cut = itemgetter(*names)
+        try:
+            columns = [pa.array(column, pa.string()) for column in zip(*map(cut, kept), strict=True)]
+        except (KeyError, pa.ArrowTypeError, pa.ArrowInvalid):
+            columns = []
+        if columns:
+            for column in columns:
+                tagged = pc.binary_join_element_wise(pa.scalar('"'), column, pa.scalar(""))
+                nothing = pc.fill_null(pc.equal(column, ""), True)
+                yield pc.if_else(nothing, pa.scalar("null"), tagged)
+            return
+    for name in names:
+        yield pa.array([_cell(each.get(name), name in each) for each in kept], pa.string())
 
 
 def _cell(value: object, is_shown: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""How fast calls may leave: token buckets for the portal, which follow what HubSpot says of its limits.
+"""How fast calls may leave: windows that hold a portal's limits, and follow what HubSpot says of them.
 
 developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 to 250 calls in any 10 seconds,
 and 5 searches a second for all integrations of a portal together.
@@ -8,74 +8,73 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
 SLOWEST: Final = (100, 10.0)
 """Calls and seconds of the smallest edition: the pace until HubSpot has said another."""
-SEARCHES: Final = 4.0
-"""A second. One of HubSpot's five is left to the others."""
-BURST: Final = 0.02
-"""Share of a window's calls that may leave at once. In any window leave at most this and what the rate gives,
-which is the limit together."""
+SEARCHES: Final = (4, 1.0)
+"""One of HubSpot's five is left to the others."""
+KEPT: Final = 0.98
+"""Share of a limit that is used, in windows of WIDER times its length: calls do not arrive as evenly as they
+leave.
+"""
+WIDER: Final = 1.01
 
 
-class Bucket:
-    """A token bucket. `take` waits for its turn; turns are given in order, whoever asks."""
+class Window:
+    """So many calls in any window of so many seconds. `take` waits for its turn; turns are given in order,
+    whoever asks, and what was not used while we were busy may follow at once.
+    """
 
     def __init__(
-        self, rate: float, burst: float, *, now: Callable[[], float], sleep: Callable[[float], None]
+        self, calls: int, seconds: float, *, now: Callable[[], float], sleep: Callable[[float], None]
     ) -> None:
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
-        self._rate, self._burst, self._tokens = rate, burst, burst
-        self._at = now()
+        self._seconds = seconds
+        self._turns: deque[float] = deque(maxlen=calls)
+        self._paused = now()
 
     def take(self) -> None:
         with self._lock:
-            self._refill()
-            self._tokens -= 1
-            wait = -self._tokens / self._rate - min(self._now() - self._at, 0)
-        if wait > 0:
-            self._sleep(wait)
+            now = self._now()
+            turn = max(now, self._paused)
+            if len(self._turns) == self._turns.maxlen:
+                turn = max(turn, self._turns[0] + self._seconds)
+            self._turns.append(turn)
+        if turn > now:
+            self._sleep(turn - now)
 
     def pause(self, seconds: float) -> None:
         """Let nothing leave for so long."""
         with self._lock:
-            self._refill()
-            self._at = max(self._at, self._now() + seconds)
-            self._tokens = min(self._tokens, 0.0)
+            self._paused = max(self._paused, self._now() + seconds)
 
     def limit(self, calls: int, seconds: float) -> None:
-        """Keep to so many calls in any window of so many seconds."""
+        """Keep to another limit from now on."""
         with self._lock:
-            self._refill()
-            self._burst = max(1.0, BURST * calls)
-            self._rate = max(calls - self._burst, 1.0) / seconds
-            self._tokens = min(self._tokens, self._burst)
+            self._turns = deque(self._turns, maxlen=max(calls, 1))
+            self._seconds = seconds
 
     def left(self, calls: int) -> None:
-        """No more than so many may leave at once, says HubSpot: somebody else uses the portal, too."""
+        """Only so many are left, says HubSpot: where we count more, somebody else has used the others."""
         with self._lock:
-            self._refill()
-            self._tokens = min(self._tokens, float(calls))
-
-    def _refill(self) -> None:
-        now = self._now()
-        if now > self._at:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-            self._at = now
+            now = self._now()
+            used = sum(turn > now - self._seconds for turn in self._turns)
+            free = (self._turns.maxlen or 0) - used
+            self._turns.extend([now] * max(free - calls, 0))
 
 
 class Pace:
-    """The buckets of one portal: all calls, and searches."""
+    """The limits of one portal: all calls, and searches."""
 
     def __init__(
         self, *, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self.calls = Bucket(1.0, 1.0, now=now, sleep=sleep)
-        self.calls.limit(*SLOWEST)
-        self.searches = Bucket(SEARCHES, 1.0, now=now, sleep=sleep)
+        self.calls = Window(*_kept(*SLOWEST), now=now, sleep=sleep)
+        self.searches = Window(*SEARCHES, now=now, sleep=sleep)
         self._limit: tuple[int, float] = SLOWEST
 
     def take(self, *, search: bool) -> None:
@@ -90,9 +89,13 @@ class Pace:
         interval = number(headers, "X-HubSpot-RateLimit-Interval-Milliseconds")
         if most and interval and (most, interval / 1000) != self._limit:
             self._limit = most, interval / 1000
-            self.calls.limit(*self._limit)
+            self.calls.limit(*_kept(*self._limit))
         if left is not None:
             self.calls.left(left)
+
+
+def _kept(calls: int, seconds: float) -> tuple[int, float]:
+    return max(int(KEPT * calls), 1), WIDER * seconds
 
 
 def number(headers: Mapping[str, str], name: str) -> int | None:
