@@ -4,7 +4,8 @@
 
 A process of its own serves pages built beforehand, without looking at requests; each step runs in another
 one, so that its CPU and its peak memory are its own. `pull` reads contacts of 30 properties with their
-companies into the lake; `write` writes scores; `paced` reads with a limit of 190 calls in 10 seconds, in real time.
+companies into the lake, `write` writes scores, and `paced` reads with a limit of 190 calls in 10 seconds, in
+real time.
 """
 
 from __future__ import annotations

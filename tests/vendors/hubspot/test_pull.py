@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crmbridge.errors import CRMBridgeError, SettingsError, TransientError
+from crmbridge.errors import AuthError, CRMBridgeError, SettingsError, TransientError
 from crmbridge.model.records import Activity, Contact, Deal, Lead, Order, Rep, StageChange
 from tests.vendors.hubspot.conftest import Hub
 from tests.vendors.hubspot.portal import Portal, iso
@@ -299,6 +299,22 @@ def test_a_missing_scope_on_one_object_leaves_the_others(hub: Hub, portal: Porta
     states = {item.name: item for item in hub.connector().check()}
     assert states["orders"].state == "warning"
     assert "crm.objects.orders.read" in (states["orders"].remedy or "")
+
+
+def test_a_scope_that_is_taken_away_later_does_not_go_unnoticed(hub: Hub, portal: Portal) -> None:
+    portal.add("orders", {}, created=OLD)
+    cursor = first(hub, "order")
+    portal.switches.orders = False
+    with pytest.raises(AuthError, match=r"Grant crm\.objects\.orders\.read again"):
+        hub.pull("order", cursor)
+
+
+def test_a_search_that_is_refused_does_not_pass_for_nothing_new(hub: Hub, portal: Portal) -> None:
+    many(portal, 2)
+    cursor = first(hub)
+    hub.server.faults.append(Fault(SEARCH, 400, {"message": "bad filter", "category": "VALIDATION_ERROR"}))
+    with pytest.raises(CRMBridgeError, match="bad filter"):
+        hub.pull("contact", cursor)
 
 
 def test_check_reads_a_healthy_portal_and_writes_nothing(hub: Hub, portal: Portal) -> None:

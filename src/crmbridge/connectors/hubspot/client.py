@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any, Final, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -332,9 +333,11 @@ class Client:
                 self.share.learn(limit=limit, used=max(limit - left, 0))
 
     def _token(self) -> Token:
-        if self.options.auth == "token":
-            return Token(access=self.context.secret("access_token").get_secret_value())
-        return self._tokens.token()
+        return self._key if self.options.auth == "token" else self._tokens.token()
+
+    @cached_property
+    def _key(self) -> Token:
+        return Token(access=self.context.secret("access_token").get_secret_value())
 
     def _refresh(self, former: Token | None) -> Token:
         """An access token for the refresh token; HubSpot rarely changes the latter, but may."""

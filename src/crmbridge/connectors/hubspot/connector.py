@@ -22,7 +22,7 @@ from crmbridge.connectors.hubspot.reading import PAGE, Reader
 from crmbridge.connectors.hubspot.schema import Property, read_properties
 from crmbridge.connectors.hubspot.spool import Spool
 from crmbridge.connectors.hubspot.stages import Stages, read_stages, stage_changes
-from crmbridge.errors import SettingsError
+from crmbridge.errors import AuthError, SettingsError
 from crmbridge.model.columns import to_table
 from crmbridge.model.records import ObjectName, Rep, StageChange
 
@@ -148,16 +148,24 @@ class HubSpotConnector(Connector):
                 deleted = [mapper.identity({"id": identifier}) for identifier in block.deleted]
                 yield block, Page(object_name, decoded.table, {}, deleted, decoded.set_aside, decoded.held)
         except Refused as error:
-            # 403, 404 or 400: the edition or the key has no such object. `check` says so to the admin.
-            if error.status not in (400, 403, 404):
-                raise
-            self.context.log(
-                "hubspot.no_object",
-                object=kind.name,
-                status=error.status,
-                code=error.code,
-                scopes=error.scopes,
-            )
+            self._without(kind, error, was_there=state is not None)
+
+    def _without(self, kind: HubSpotObject, error: Refused, *, was_there: bool) -> None:
+        """403, 404 or 400 at the first read: the edition or the key has no such object, and `check` says so.
+
+        Later, it means that the key has lost its rights: that must not go on unnoticed.
+        """
+        if error.status not in (400, 403, 404) or (was_there and error.status != 403):
+            raise error
+        if was_there:
+            scopes = ", ".join(error.scopes) or f"crm.objects.{kind.name}.read"
+            raise AuthError(
+                f"the key may no longer read {kind.name}.",
+                connection=self.context.connection,
+                said=error.message or None,
+                remedy=f"Grant {scopes} again.",
+            ) from error
+        self.context.log("hubspot.no_object", object=kind.name, status=error.status, scopes=error.scopes)
 
     def _feed(self, kind: HubSpotObject, asked: Sequence[str], history: Sequence[str]) -> Feed:
         return Feed(
@@ -205,7 +213,7 @@ class HubSpotConnector(Connector):
                 table = to_table("stage_change", changes)
                 yield Page("stage_change", table, after, set_aside=aside, complete=block.is_all)
         except Refused as error:
-            self.context.log("hubspot.no_object", object="deals", status=error.status, code=error.code)
+            self._without(objects.DEALS, error, was_there=cursor is not None)
 
     def _changes_of(self, block: Block) -> tuple[list[StageChange], list[SetAside]]:
         changes: list[StageChange] = []

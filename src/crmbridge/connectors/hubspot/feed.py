@@ -145,6 +145,7 @@ class Feed:
             if following is None:
                 break
             lower = following
+            known = {hit for hit in known if hit.stamp >= lower}
             state = replace(state, since=max(state.since, lower))
             yield Block((), (), state)
         state = replace(state, since=newest)

@@ -25,6 +25,8 @@ _TYPES: Final[Mapping[str, tuple[str, str]]] = {
 }
 OWN: Final[Mapping[str, Field]] = {hubspot_name(key): field for key, field in CATALOGUE.items()}
 """Our fields by the name of their property."""
+PROPERTIES: Final[Mapping[str, tuple[str, Field]]] = {field.key: (name, field) for name, field in OWN.items()}
+"""Each key's property."""
 
 
 def definition(field: Field) -> dict[str, Any]:
@@ -55,14 +57,14 @@ def definition(field: Field) -> dict[str, Any]:
 
 def spelt(field: Field, value: FieldValue) -> str:
     """A value as HubSpot takes it."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        text = f"{value:.{field.decimals}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return value
+    text = f"{value:.{field.decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def understood(field: Field, text: object) -> FieldValue:

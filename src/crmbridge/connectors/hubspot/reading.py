@@ -22,7 +22,6 @@ SEARCH_CAP: Final = 10_000
 ASSOCIATIONS: Final = 1_000
 URL_LENGTH: Final = 5_000
 """Names of properties longer than this in all are asked for in a body instead of the URL."""
-NO_ASSOCIATIONS: Final = "NO_ASSOCIATIONS_FOUND"
 
 
 @dataclass(frozen=True)
@@ -201,19 +200,12 @@ class Reader:
         return {identifier: others for identifier, others in found.items() if others}
 
     def _linked(self, path: str, inputs: Sequence[Json]) -> Json:
-        asked = {str(each["id"]) for each in inputs}
-
         def accounted(answer: Json) -> str | None:
             if (complaint := _has_results(answer)) is not None:
                 return complaint
-            told = {str((result.get("from") or {}).get("id")) for result in _results(answer)}
-            errors = errors_of(answer)
-            told |= {each for error in errors for each in context_of(error, "fromObjectId", "ids", "id")}
             # Ids without any association come as errors, not all of which are listed.
-            missing = len(asked - told)
-            if missing and not errors and not _int(answer.get("numErrors")) and not _results(answer):
-                return f"{missing} of {len(asked)} records were left unanswered"
-            return None
+            silent = not _results(answer) and not errors_of(answer) and not _int(answer.get("numErrors"))
+            return f"{len(inputs)} records were left unanswered" if silent else None
 
         return self.client.post(path, {"inputs": list(inputs)}, check=accounted).body
 
@@ -273,6 +265,8 @@ def _stamp(raw: Json, name: str) -> int:
 
 def _chosen(others: Sequence[Json], primary: int | None) -> str:
     """The id of the primary association, else of the oldest record; pairs may come twice."""
+    if len(others) == 1:
+        return str(others[0].get("toObjectId"))
 
     def rank(other: Json) -> tuple[bool, int, str]:
         types = {each.get("typeId") for each in other.get("associationTypes") or ()}

@@ -11,7 +11,7 @@ from crmbridge.connectors.hubspot import objects
 from crmbridge.connectors.hubspot.client import Client, Json, Lost, Refused, context_of, errors_of
 from crmbridge.connectors.hubspot.leads import lead_kind
 from crmbridge.connectors.hubspot.objects import HubSpotObject
-from crmbridge.connectors.hubspot.own import spelt, understood
+from crmbridge.connectors.hubspot.own import PROPERTIES, spelt, understood
 from crmbridge.connectors.hubspot.reading import Reader
 from crmbridge.errors import AuthError, QuotaError, TransientError
 from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, hubspot_name
@@ -128,13 +128,7 @@ class HubSpotWriter(Writer):
     def _write(self, kind: HubSpotObject, changes: Sequence[Change]) -> list[Outcome]:
         """One call; a refused batch is cut in two until the records to blame are alone."""
         inputs = [
-            {
-                "id": change.id,
-                "objectWriteTraceId": change.id,
-                "properties": {
-                    hubspot_name(key): spelt(CATALOGUE[key], value) for key, value in change.values.items()
-                },
-            }
+            {"id": change.id, "objectWriteTraceId": change.id, "properties": _properties(change)}
             for change in changes
         ]
         try:
@@ -199,6 +193,14 @@ class HubSpotWriter(Writer):
         if len(rest) == 1:
             return [*outcomes, _rejected(rest[0].id, unattributed[0])]
         return outcomes + self._halves(kind, rest)
+
+
+def _properties(change: Change) -> dict[str, str]:
+    found = {}
+    for key, value in change.values.items():
+        name, field = PROPERTIES[key]
+        found[name] = spelt(field, value)
+    return found
 
 
 def _rejected(identifier: str, error: Json) -> Outcome:
