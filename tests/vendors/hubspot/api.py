@@ -117,7 +117,10 @@ class Api:
         groups_ = body.get("filterGroups") or []
         if len(groups_) > 5 or any(len(group["filters"]) > 6 for group in groups_):
             raise bad("too many filters")
-        sorts = body.get("sorts") or []
+        sorts = [
+            {"propertyName": each, "direction": "ASCENDING"} if isinstance(each, str) else each
+            for each in body.get("sorts") or []
+        ]
         if len(sorts) > 1:
             raise bad("only one sort")
         found = self._searched(kind, groups_, sorts)

@@ -186,6 +186,35 @@ def test_hubspots_own_client_understands_schema_owners_pipelines_and_association
     assert found.results[0].to[0].association_types[0].type_id == 1
 
 
+def test_hubspots_next_client_reads_searches_and_writes_on_dated_paths(
+    server: Server, portal: Portal
+) -> None:
+    sdk = pytest.importorskip("hubspot_sdk")
+    ids = [portal.add("contacts", {"lastname": f"Last {at}"}, created=OLD) for at in range(7)]
+    with sdk.HubSpot(access_token=TOKEN, base_url=server.url, max_retries=0) as client:
+        contacts = client.crm.objects.contacts
+        assert [each.id for each in contacts.list(limit=3, properties=["lastname"])] == ids
+        found = contacts.search(
+            after="0",
+            filter_groups=[
+                {"filters": [{"propertyName": "hs_object_id", "operator": "GT", "value": ids[3]}]}
+            ],
+            limit=2,
+            properties=["lastname"],
+            sorts=["hs_object_id"],
+        )
+        assert (found.total, [each.id for each in found.results]) == (3, ids[4:6])
+        inputs = [{"id": ids[0], "properties": {"lastname": "New"}}, {"id": "9", "properties": {}}]
+        done = contacts.batch.update(inputs=inputs)
+        assert [each.id for each in done.results] == [ids[0]]
+        assert done.model_extra["numErrors"] == 1
+        read = contacts.batch.get(
+            inputs=[{"id": ids[0]}], properties=["lastname"], properties_with_history=["lastname"]
+        )
+        assert read.results[0].properties["lastname"] == "New"
+    assert {call.path.split("/")[3] for call in server.calls} == {"2026-03"}
+
+
 # Recorded answers
 
 
