@@ -33,16 +33,17 @@ class Window:
     ) -> None:
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
-        self._seconds = seconds
-        self._turns: deque[float] = deque(maxlen=calls)
+        self._calls, self._seconds = calls, seconds
+        self._turns: deque[float] = deque()
         self._paused = now()
 
     def take(self) -> None:
         with self._lock:
             now = self._now()
+            self._forget(now)
             turn = max(now, self._paused)
-            if len(self._turns) == self._turns.maxlen:
-                turn = max(turn, self._turns[0] + self._seconds)
+            if len(self._turns) >= self._calls:
+                turn = max(turn, self._turns[-self._calls] + self._seconds)
             self._turns.append(turn)
         if turn > now:
             self._sleep(turn - now)
@@ -55,16 +56,19 @@ class Window:
     def limit(self, calls: int, seconds: float) -> None:
         """Keep to another limit from now on."""
         with self._lock:
-            self._turns = deque(self._turns, maxlen=max(calls, 1))
-            self._seconds = seconds
+            self._calls, self._seconds = calls, seconds
 
     def left(self, calls: int) -> None:
         """Only so many are left, says HubSpot: where we count more, somebody else has used the others."""
         with self._lock:
             now = self._now()
-            used = sum(turn > now - self._seconds for turn in self._turns)
-            free = (self._turns.maxlen or 0) - used
-            self._turns.extend([now] * max(free - calls, 0))
+            self._forget(now)
+            last = max(now, self._turns[-1]) if self._turns else now
+            self._turns.extend([last] * max(self._calls - len(self._turns) - calls, 0))
+
+    def _forget(self, now: float) -> None:
+        while self._turns and self._turns[0] <= now - self._seconds:
+            self._turns.popleft()
 
 
 class Pace:

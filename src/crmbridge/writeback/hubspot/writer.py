@@ -199,7 +199,7 @@ def _properties(change: Change) -> dict[str, str]:
     found = {}
     for key, value in change.values.items():
         name, field = PROPERTIES[key]
-        found[name] = spelt(field, value)
+        found[name] = value if value.__class__ is str else spelt(field, value)
     return found
 
 
