@@ -53,6 +53,22 @@ class _Zoho:
         return [ZohoWriter]
 
 
+class _HubSpot:
+    """The built-in plugin for HubSpot."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.hubspot import HubSpotConnector
+
+        return [HubSpotConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.hubspot import HubSpotWriter
+
+        return [HubSpotWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -65,7 +81,7 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "zoho": _Zoho, "metrics": _Metrics}
+BUILT_IN = {"files": _Files, "hubspot": _HubSpot, "zoho": _Zoho, "metrics": _Metrics}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from crmbridge import hookspecs
 from crmbridge.cli import app
 from crmbridge.config import ConnectionSettings, StoreSettings
 from crmbridge.connectors.files import FilesConnector
+from crmbridge.connectors.hubspot import HubSpotConnector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
 from crmbridge.model.fields import CATALOGUE
@@ -44,6 +45,12 @@ def test_every_setting_of_the_files_connector_is_in_the_settings_page():
     for field in FilesConnector.Options.model_fields.values():
         for part in getattr(field.annotation, "__args__", (field.annotation,)):
             names |= set(getattr(part, "model_fields", {}))
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_every_setting_and_secret_of_the_hubspot_connector_is_in_the_settings_page():
+    page = text("docs/settings.md")
+    names = {*HubSpotConnector.Options.model_fields, *HubSpotConnector.secrets}
     assert [name for name in names if f"`{name}`" not in page] == []
 
 
