@@ -1,4 +1,4 @@
-"""What the vendors' tests share. They never sleep: retries follow at once, paces run on clocks of their own."""
+"""What the vendors' tests share. They never sleep: retries follow at once, paces run on own clocks."""
 
 from __future__ import annotations
 
