@@ -37,6 +37,22 @@ class _Files:
         return [FilesWriter]
 
 
+class _Salesforce:
+    """The built-in plugin for Salesforce."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.salesforce import SalesforceConnector
+
+        return [SalesforceConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.salesforce import SalesforceWriter
+
+        return [SalesforceWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -49,7 +65,7 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "metrics": _Metrics}
+BUILT_IN = {"files": _Files, "salesforce": _Salesforce, "metrics": _Metrics}
 
 
 @dataclass(frozen=True)
