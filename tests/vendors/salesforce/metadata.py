@@ -205,6 +205,9 @@ def delete(org: Org, operation: ET.Element) -> list[str]:
             if found:
                 org.rows["PermissionSet"].pop(found["id"])
                 org.assigned = {entry for entry in org.assigned if entry[0] != full_name}
+                assignments = org.rows["PermissionSetAssignment"]
+                for key in [key for key, row in assignments.items() if row["PermissionSetId"] == found["id"]]:
+                    del assignments[key]
         else:
             sobject, _, name = full_name.partition(".")
             found = org.fields.get(sobject, {}).pop(name, None)

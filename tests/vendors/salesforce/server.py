@@ -210,7 +210,7 @@ class Stand:
                     {},
                 )
             if self.org.rotates:
-                self.org.refresh_tokens = {f"refresh-{len(self.org.tokens) + 1}"}
+                self.org.refresh_tokens = {f"refresh-{self.org.numbers['token'] + 1}"}
                 (refresh,) = self.org.refresh_tokens
         elif kind == "urn:ietf:params:oauth:grant-type:jwt-bearer":
             claims = jwt.decode(form["assertion"], options={"verify_signature": False})
@@ -224,7 +224,8 @@ class Stand:
                 {"error": "unsupported_grant_type", "error_description": "grant type not supported"},
                 {},
             )
-        token = f"{self.org.id[:15]}!token{len(self.org.tokens)}"
+        self.org.numbers["token"] += 1
+        token = f"{self.org.id[:15]}!token{self.org.numbers['token']}"
         self.org.tokens[token] = user
         found = {
             "access_token": token,
@@ -345,6 +346,7 @@ class Stand:
                 400, "DUPLICATE_VALUE", "Duplicate PermissionSetAssignment. Assignee: x; Permission Set: y"
             )
         self.org.assigned.add((label, values["AssigneeId"]))
+        self.org.put(sobject, values)
         return 201, {"id": self.org.new_id(sobject), "success": True, "errors": []}, {}
 
     def limits(self, *_: Any) -> tuple[int, Any, dict[str, str]]:

@@ -59,8 +59,7 @@ class SalesforceConnector(Connector):
         if former.get("settings") != digest:
             former = {}  # the same row would become another record now
         known: dict[str, Any] = dict(former.get("sobjects") or {})
-        # Only a read that begins with nothing, and sees all it should see, sees every record.
-        whole = not known
+        whole = True
         last: Page | None = None
         for sobject in sobjects_of(object_name):
             for page, sees_all in self._pages(object_name, sobject, known, digest):

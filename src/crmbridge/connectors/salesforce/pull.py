@@ -103,7 +103,6 @@ class ObjectReader:
         """
         is_bulk_possible, stuck = True, 0
         while stuck < RESTARTS:
-            stuck += 1
             by_bulk = is_bulk_possible and reading.job is not None
             try:
                 for piece in self._bulk(reading) if by_bulk else self._rest(reading, is_bulk_possible):
@@ -112,23 +111,23 @@ class ObjectReader:
                         return
                     if piece.reading != reading:
                         reading, stuck = piece.reading, 0
+                stuck += 1  # the answer was neither the last nor named a next one
             except _TooMany:
                 job = self._start_job(reading)
                 is_bulk_possible = job is not None
-                if job is not None:
-                    reading = Reading(reading.since, reading.to, job=job)
+                reading = Reading(reading.since, reading.to, job=job) if job is not None else reading
             except bulk.Unsupported:
                 is_bulk_possible = False
                 reading = replace(reading, job=None, locator=None)
             except bulk.JobGone:
                 # What the job gave is stored; where it stood means nothing to another one.
-                reading = replace(reading, job=None, locator=None)
+                reading, stuck = replace(reading, job=None, locator=None), stuck + 1
             except Refused as error:
                 if error.policy == "schema":
                     self._describe_again(error)
                 elif error.policy != "locator" and error.code not in BROKEN:
                     raise
-                reading = replace(reading, job=None, locator=None)
+                reading, stuck = replace(reading, job=None, locator=None), stuck + 1
             self.client.context.log("salesforce.read_on", object=self.sobject.name)
         raise TransientError(
             f"{self.sobject.name} could not be read to its end, {RESTARTS} times.",

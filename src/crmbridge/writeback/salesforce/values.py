@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ def json_record(change: Change, sobject: str, names: Mapping[str, str]) -> dict[
     """One record of a Collections request."""
     record: dict[str, Any] = {"attributes": {"type": sobject}, "id": change.id}
     for key, value in change.values.items():
+        _refuse_no_number(key, value)
         # A check box can't be empty.
         record[names[key]] = (
             bool(value) if CATALOGUE[key].type == "boolean" else (None if value == "" else value)
@@ -57,4 +59,10 @@ def _cell(key: str, value: FieldValue) -> str:
         return "true" if value else "false"
     if value is None or value == "":
         return CLEAR
+    _refuse_no_number(key, value)
     return value if isinstance(value, str) else repr(value)
+
+
+def _refuse_no_number(key: str, value: FieldValue) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key} = {value} is no number that Salesforce takes")
