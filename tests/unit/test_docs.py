@@ -13,6 +13,7 @@ from crmbridge import hookspecs
 from crmbridge.cli import app
 from crmbridge.config import ConnectionSettings, StoreSettings
 from crmbridge.connectors.files import FilesConnector
+from crmbridge.connectors.salesforce import SalesforceConnector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
 from crmbridge.model.fields import CATALOGUE
@@ -45,6 +46,11 @@ def test_every_setting_of_the_files_connector_is_in_the_settings_page():
         for part in getattr(field.annotation, "__args__", (field.annotation,)):
             names |= set(getattr(part, "model_fields", {}))
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_every_setting_of_the_salesforce_connector_is_in_the_settings_page():
+    page = text("docs/settings.md")
+    assert [name for name in SalesforceConnector.Options.model_fields if f"| `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize("key", CATALOGUE)
