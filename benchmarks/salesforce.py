@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-BULK_PAGE, REST_PAGE = 50_000, 2_000
+BULK_PAGE, REST_PAGE, REST_ROWS = 50_000, 2_000, 10**9
 TEXTS = (
     "FirstName",
     "LastName",
@@ -62,6 +62,8 @@ FIELDS: dict[str, str] = {
     "CRMBridge_Score__c": "double",
     "CRMBridge_Grade__c": "picklist",
 }
+OURS = ("Reasons_Up", "Reasons_Down", "Next_Action", "Scored_At", "Model")
+"""Our other fields: written, and not among the 30 that are read."""
 
 
 def identifier(number: int) -> str:
@@ -141,7 +143,8 @@ def rest_pages(rows: int) -> list[bytes]:
 def serve(kind: str, rows: int, pipe: Connection) -> None:
     """The other process: prebuilt answers."""
     pages = {"bulk": bulk_pages, "rest": rest_pages, "write": lambda rows: []}[kind](rows)
-    fields = [{"name": name, "type": type_, "updateable": True} for name, type_ in FIELDS.items()]
+    names = {**FIELDS, **({f"CRMBridge_{name}__c": "string" for name in OURS} if kind == "write" else {})}
+    fields = [{"name": name, "type": type_, "updateable": True} for name, type_ in names.items()]
     described = json.dumps({"queryable": True, "replicateable": True, "fields": fields}).encode()
     uploads: dict[str, bytes] = {}
     gzipped = {"Content-Encoding": "gzip"}
@@ -211,7 +214,7 @@ def measured(name: str, rows: int, work: Callable[[], None]) -> None:
     )
 
 
-def pull(url: str, rows: int, name: str) -> None:
+def pull(url: str, rows: int, name: str, *, by_rest: bool) -> None:
     from crmbridge import config
     from crmbridge.bridge import Bridge
     from crmbridge.plugins import Plugins
@@ -222,7 +225,7 @@ def pull(url: str, rows: int, name: str) -> None:
             f'[connections.bench]\nconnector = "salesforce"\ninstance_url = "{url}"\nclient_id = "x"\n',
             "utf-8",
         )
-        os.environ["CRMBRIDGE_BENCH_CLIENT_SECRET"] = "x"  # noqa: S105
+        os.environ["CRMBRIDGE_BENCH_CLIENT_SECRET"] = "x"
         with Bridge(config.load(path), plugins=Plugins.load([]), clock=lambda: NOW) as bridge:
             bridge.ledger.runs()  # opened before the clock runs
             measured(name, rows, lambda: _pulled(bridge, rows))
@@ -235,21 +238,33 @@ def _pulled(bridge: Any, rows: int) -> None:
 
 def write(url: str, rows: int, name: str) -> None:
     from crmbridge.connectors.salesforce import SalesforceOptions
+    from crmbridge.model.fields import CORE, FieldValue
     from crmbridge.testing import context
     from crmbridge.writeback.base import Change
     from crmbridge.writeback.salesforce import SalesforceWriter
 
     options = SalesforceOptions(instance_url=url, client_id="x")
-    keys = ("score", "grade")
+    keys = CORE
+    text = "Referred by a customer: 41 of 60 such leads were converted"
     writer = SalesforceWriter(
         context(options, fields=keys, secrets={"client_secret": "x"}), sleep=lambda _: None
     )
+
+    values: dict[str, FieldValue] = {
+        "score": 0.0,
+        "grade": "B",
+        "reasons_up": text,
+        "reasons_down": None,
+        "next_action": "Call: nobody has since Monday",
+        "scored_at": "2026-11-24T12:00:00Z",
+        "model": "need-lead-1",
+    }
 
     def work() -> None:
         for start in range(0, rows, writer.batch_size):
             numbers = range(start, min(start + writer.batch_size, rows))
             changes = [
-                Change("lead", identifier(number), {"score": number % 100 + 0.25, "grade": "B"})
+                Change("lead", identifier(number), {**values, "score": number % 100 + 0.25})
                 for number in numbers
             ]
             outcomes = writer.write("lead", changes)
@@ -263,7 +278,10 @@ def one(kind: str, rows: int, name: str) -> None:
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(kind, rows, there), daemon=True)
     server.start()
     url = f"http://127.0.0.1:{here.recv()}"
-    (write if kind == "write" else pull)(url, rows, name)
+    if kind == "write":
+        write(url, rows, name)
+    else:
+        pull(url, rows, name, by_rest=kind == "rest")
     server.terminate()
     server.join()
 

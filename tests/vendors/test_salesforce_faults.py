@@ -207,7 +207,7 @@ def test_no_request_asks_for_pretty_printing_or_signs_in_by_soap(stand, org):
         {"status": 400, "body": b'[{"errorCode":"QUERY_TIMEOUT","message":"x"}]'},
         {
             "status": 403,
-            "body": b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"ConcurrentPerOrgLongTxn Limit exceeded."}]',
+            "body": b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"ConcurrentRequests Limit exceeded."}]',
         },
         {"how": "drop"},
         {"how": "lost"},

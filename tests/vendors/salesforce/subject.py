@@ -14,7 +14,7 @@ from crmbridge.model.records import ObjectName, Record
 from crmbridge.testing import Subject, context
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.salesforce import SalesforceWriter
-from tests.vendors.salesforce.org import ADMIN, INTEGRATION, Fault, Org, spelled
+from tests.vendors.salesforce.org import ADMIN, INTEGRATION, Fault, spelled
 from tests.vendors.salesforce.server import Stand
 
 LOCKED_OR_NOT = "composite/sobjects"

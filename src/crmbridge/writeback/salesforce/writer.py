@@ -87,7 +87,7 @@ class SalesforceWriter(Writer):
         for start in range(0, len(ids), IDS_AT_ONCE):
             wanted = ",".join(f"'{_safe(each)}'" for each in ids[start : start + IDS_AT_ONCE])
             soql = (
-                f"SELECT {','.join(columns)} FROM {CARRIERS[object_name]} "  # noqa: S608 - names from the org
+                f"SELECT {','.join(columns)} FROM {CARRIERS[object_name]} "  # noqa: S608
                 f"WHERE Id IN ({wanted})"
             )
             rows = self.client.query(soql, kind="verify")
