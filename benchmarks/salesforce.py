@@ -209,8 +209,8 @@ def measured(name: str, rows: int, work: Callable[[], None]) -> None:
     used, seconds = time.process_time() - cpu, time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{name:28} {rows:>9,} records  {used / rows * 1e6:6.1f} us CPU each  {used / rows * 1e5:6.2f} s/100k  "
-        f"{rows / seconds:>9,.0f} records/s  peak {peak:,.0f} MiB"
+        f"{name:28} {rows:>9,} records  {used / rows * 1e6:6.1f} us CPU each  "
+        f"{used / rows * 1e5:6.2f} s/100k  {rows / seconds:>9,.0f} records/s  peak {peak:,.0f} MiB"
     )
 
 

@@ -207,7 +207,7 @@ def test_no_request_asks_for_pretty_printing_or_signs_in_by_soap(stand, org):
         {"status": 400, "body": b'[{"errorCode":"QUERY_TIMEOUT","message":"x"}]'},
         {
             "status": 403,
-            "body": b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"ConcurrentRequests Limit exceeded."}]',
+            "body": b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"ConcurrentRequests Limit"}]',
         },
         {"how": "drop"},
         {"how": "lost"},
@@ -253,19 +253,12 @@ def test_the_daily_limit_stops_the_run_at_once_and_the_next_goes_on(stand, org):
     org.page_rows = 5
     body = b'[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
     org.faults.append(on("/query/0r8", status=403, body=body, skip=1))
-    pages = []
-    connector = SalesforceConnector(world(stand, fields=FIELDS))
+    pages = SalesforceConnector(world(stand, fields=FIELDS)).pull("lead", None)
+    # The connector holds a page back until it knows whether it is the last: one comes before the refusal.
+    first = next(pages)
     with pytest.raises(QuotaError):
-        pages.extend(connector.pull("lead", None))
-    org.requests.clear()
-    cursor = None
-    connector = SalesforceConnector(world(stand, fields=FIELDS))
-    org.faults.append(on("/query/0r8", status=403, body=body, skip=1))
-    seen: set[str] = set()
-    with pytest.raises(QuotaError):
-        for page in connector.pull("lead", None):
-            seen |= set(page.records["id"].to_pylist())
-            cursor = page.cursor
+        list(pages)
+    seen, cursor = set(first.records["id"].to_pylist()), first.cursor
     assert seen
     assert seen | set(read(stand, cursor).records) == set(ids)
 

@@ -105,8 +105,8 @@ class SalesforceWriter(Writer):
         missing = sorted({key for change in changes for key in change.values} - names.keys())
         if missing:
             raise SettingsError(
-                f"the fields {', '.join(missing)} are not there on {CARRIERS[object_name]}, or not visible to "
-                "the integration user.",
+                f"the fields {', '.join(missing)} are not there on {CARRIERS[object_name]}, or not visible "
+                "to the integration user.",
                 connection=self.context.connection,
                 remedy=f"Run `crmbridge install {self.context.connection}`.",
             )
