@@ -222,7 +222,8 @@ def pull(url: str, rows: int, name: str, *, by_rest: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "crmbridge.toml"
         path.write_text(
-            f'[connections.bench]\nconnector = "salesforce"\ninstance_url = "{url}"\nclient_id = "x"\n',
+            f'[connections.bench]\nconnector = "salesforce"\ninstance_url = "{url}"\nclient_id = "x"\n'
+            f"rest_rows = {REST_ROWS if by_rest else 2_000}\n",
             "utf-8",
         )
         os.environ["CRMBRIDGE_BENCH_CLIENT_SECRET"] = "x"

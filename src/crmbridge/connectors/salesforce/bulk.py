@@ -22,7 +22,7 @@ from crmbridge.connectors.salesforce.client import Client
 from crmbridge.connectors.salesforce.errors import Refused
 
 PAGE_ROWS: Final = 50_000
-BLOCK_BYTES: Final = 8 << 20
+BLOCK_BYTES: Final = 2 << 20
 IN_MEMORY: Final = 16 << 20
 _UNSUPPORTED: Final = (
     "not supported by the bulk api",
