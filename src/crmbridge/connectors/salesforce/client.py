@@ -1,9 +1,9 @@
 """The client: every call to the org goes through here, and comes back whole or as an error that says what to
 do.
 
-It is built on simple-salesforce's session and URL scheme, with one auth hook (`auth.SessionAuth`) and one
-adapter (`Gate`) in front of `requests`, because simple-salesforce itself retries nothing, has no time-out,
-drops headers when it refreshes a session and hides the answer's headers.
+One auth hook (`auth.SessionAuth`) and one adapter (`Gate`) stand in front of `requests`; simple-salesforce
+works on the same session (`Client.salesforce`). A run's own calls do not go through its methods: they retry
+nothing, have no time-out, drop headers when they refresh a session and hide the answer's headers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 import requests
 from requests.adapters import HTTPAdapter
-from simple_salesforce.api import Salesforce
 
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.http import Passing, Share, TokenSource, retrying
@@ -29,6 +29,9 @@ from crmbridge.connectors.salesforce.auth import SOAP_TOKEN, SessionAuth, SignIn
 from crmbridge.connectors.salesforce.errors import PASSING_STATUS, Lost, Refused, policy, read_error
 from crmbridge.connectors.salesforce.options import SalesforceOptions, is_loopback
 from crmbridge.errors import AuthError, QuotaError, SettingsError, TransientError
+
+if TYPE_CHECKING:
+    from simple_salesforce.api import Salesforce
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 120.0
@@ -94,12 +97,7 @@ class Client:
         signing_in = SignIn(context, self.options, plain)
         self.tokens = TokenSource(signing_in.fetch, vault=context.vault, clock=context.clock)
         session.auth = SessionAuth(self.tokens, self._is_home)
-        self.salesforce = Salesforce(
-            session_id="",
-            instance_url=self.options.instance_url,
-            version=self.options.api_version,
-            session=session,
-        )
+        self.session = session
         self.share = Share(
             budget=context.api_budget, spent_today=context.spent_today, connection=context.connection
         )
@@ -107,6 +105,22 @@ class Client:
         """The server's clock, by its last answer."""
         self.usage: tuple[int, int] | None = None
         """Calls used today and the day's limit, by its last answer."""
+
+    @cached_property
+    def salesforce(self) -> Salesforce:
+        """simple-salesforce on this client's session: its calls are renewed, timed out and mapped as ours.
+
+        Made when it is asked for: it loads zeep and the Metadata API's WSDL types, half a second and 50 MB
+        that a run does not need.
+        """
+        from simple_salesforce.api import Salesforce
+
+        return Salesforce(
+            session_id="",  # the hook puts the token in
+            instance_url=self.options.instance_url,
+            version=self.options.api_version,
+            session=self.session,
+        )
 
     # -- requests --
 
@@ -159,7 +173,7 @@ class Client:
     def close(self) -> None:
         """Give back connections."""
         self._plain.close()
-        self.salesforce.session.close()
+        self.session.close()
 
     def _retried(self, call: Callable[[], Any]) -> Any:
         try:
@@ -183,7 +197,7 @@ class Client:
         self.context.calls.add(kind)
         url = self.options.instance_url + (path if path.startswith("/") else self.base + path)
         try:
-            answer = self.salesforce.session.request(
+            answer = self.session.request(
                 method, url, headers=dict(headers or {}), stream=stream, allow_redirects=False, **content
             )
             if not stream or answer.status_code >= 300:
