@@ -119,6 +119,10 @@ class Org:
         """Rows of a bulk result page at most, below what is asked for."""
         self.polls_needed = 1
         self.not_in_bulk: set[str] = set()
+        self.unprocessed_path = "unprocessedrecords"
+        """The guide's spelling; it is not known whether a real org takes another one, too."""
+        self.stops_after: int | None = None
+        """Rows of an ingest job that are looked at; the others stay unprocessed."""
         self.locked: set[str] = set()
         self.rejected: set[str] = set()
         self.in_bin: list[str] = []

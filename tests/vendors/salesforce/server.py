@@ -188,7 +188,7 @@ class Stand:
             ("GET", r"jobs/ingest/(\w+)/?", self.job),
             (
                 "GET",
-                r"jobs/ingest/(\w+)/(successfulResults|failedResults|unprocessedrecords)/?",
+                r"jobs/ingest/(\w+)/(successfulResults|failedResults|unprocessed[rR]ecords)/?",
                 self.ingest_results,
             ),
         ]
@@ -512,7 +512,8 @@ class Stand:
             job.state, job.error = "Failed", f"InvalidBatch : Field name not found : {unknown[0]}"
             job.unprocessed = rows
             return
-        for row in reversed(rows):  # no order is promised
+        job.unprocessed = rows[len(rows) if self.org.stops_after is None else self.org.stops_after :]
+        for row in reversed(rows[: self.org.stops_after]):  # no order is promised
             # An empty cell leaves the field as it is; #N/A clears it.
             values = {name: None if value == "#N/A" else value for name, value in row.items() if value != ""}
             problem = self.org.update(job.sobject, values, job.created_by, assign=False)
@@ -525,6 +526,8 @@ class Stand:
         self, user: str, given: Any, headers: Any, body: Any, identifier: str, which: str
     ) -> tuple[int, Any, dict[str, str]]:
         job = self.job_of(identifier)
+        if which.startswith("unprocessed") and which != self.org.unprocessed_path:
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
         text = io.StringIO()
         writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
         if which == "successfulResults":

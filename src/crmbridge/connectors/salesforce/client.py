@@ -38,7 +38,7 @@ READ_SECONDS: Final = 120.0
 POOL: Final = 16
 LONGEST_URL: Final = 16_000
 """Salesforce takes 16,384 characters of URI."""
-_USAGE: Final = re.compile(r"api-usage=(\d+)/(\d+)")
+_USAGE: Final = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
 _IN_URL: Final = "',()*:"
 """Characters that a query may hold unescaped, so that more of it fits into a URL."""
 

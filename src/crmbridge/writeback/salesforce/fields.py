@@ -122,7 +122,7 @@ def described_problem(where: Placed, described: Mapping[str, Any] | None) -> tup
         return "is not there, or not visible to the integration user", "Run `crmbridge install`."
     if described["type"] not in DESCRIBED_AS[where.field.type]:
         return f"is of type {described['type']}", "Rename that field, then run `crmbridge install`."
-    if not described["updateable"]:
+    if not described.get("updateable", True):
         return (
             "can't be written by the integration user",
             "Assign the permission set CRMBridge_Integration to the integration user.",

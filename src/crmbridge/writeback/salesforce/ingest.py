@@ -43,24 +43,23 @@ def write(client: Client, sobject: str, content: bytes, ids: Sequence[str]) -> l
     """Run one job; an outcome for each of the ids. Raises AuthError, QuotaError, TransientError only before
     anything was uploaded.
     """
-    job = str(
-        client.post(
-            "jobs/ingest",
-            {
-                "object": sobject,
-                "operation": "update",
-                "contentType": "CSV",
-                "columnDelimiter": "COMMA",
-                "lineEnding": "LF",
-            },
-            kind="write",
-        )["id"]
+    made = client.post(
+        "jobs/ingest",
+        {
+            "object": sobject,
+            "operation": "update",
+            "contentType": "CSV",
+            "columnDelimiter": "COMMA",
+            "lineEnding": "LF",
+        },
+        kind="write",
     )
+    job = str(made["id"])
     client.context.notes.write(NOTE, job)  # before the upload: a run that is killed now finds the job again
     try:
         client.change(
             "PUT",
-            f"jobs/ingest/{job}/batches",
+            "/" + str(made.get("contentUrl") or f"{client.base}jobs/ingest/{job}/batches").lstrip("/"),
             kind="write",
             data=content,
             headers={"Content-Type": "text/csv"},
@@ -115,22 +114,33 @@ def _outcomes(client: Client, job: str, info: dict[str, Any], ids: Sequence[str]
         code, message = split_row_error(said)
         state = "retry" if policy(code, message) == "passing" else "rejected"
         outcomes[identifier] = Outcome(identifier, state, code, message)  # type: ignore[arg-type]
+    left = given - outcomes.keys()
     if info["state"] != "JobComplete":
         said = str(info.get("errorMessage") or f"the job was {info['state']}")
         is_final = said.startswith("InvalidBatch")  # a field that is not there: no use in trying again
-        for identifier in given - outcomes.keys():
+        for identifier in left:
             outcomes[identifier] = Outcome(
                 identifier, "rejected" if is_final else "retry", info["state"], said
             )
-    else:
-        for identifier, _ in _rows(client, job, "unprocessedrecords", "Id"):
-            outcomes.setdefault(identifier, Outcome(identifier, "retry", "UNPROCESSED", "not looked at"))
+    elif left:
+        for identifier in left & set(_unprocessed(client, job)):
+            outcomes[identifier] = Outcome(
+                identifier, "retry", "UNPROCESSED", "Salesforce did not look at it"
+            )
     if outcomes.keys() != given:
         client.context.log(
             "salesforce.rows_do_not_add_up", job=job, sent=len(given), accounted=len(outcomes.keys() & given)
         )
     # What no list names is read back.
     return [outcomes.get(identifier, Outcome(identifier, "unknown")) for identifier in ids]
+
+
+def _unprocessed(client: Client, job: str) -> list[str]:
+    """Ids that were not looked at. The guide spells the path in lower case, client libraries do not."""
+    try:
+        return [identifier for identifier, _ in _rows(client, job, "unprocessedrecords", "Id")]
+    except bulk.JobGone:
+        return [identifier for identifier, _ in _rows(client, job, "unprocessedRecords", "Id")]
 
 
 def _rows(client: Client, job: str, which: str, column: str) -> Iterable[tuple[str, str]]:
