@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +17,6 @@ from crmbridge.writeback.base import Writer
 from crmbridge.writeback.salesforce import SalesforceWriter
 from tests.vendors.salesforce.org import ADMIN, INTEGRATION, Fault, spelled
 from tests.vendors.salesforce.server import Stand
-
-LOCKED_OR_NOT = "composite/sobjects"
 
 
 def settings(stand: Stand, **more: Any) -> SalesforceOptions:
@@ -119,8 +118,6 @@ class _Installing(SalesforceWriter):
     admin: Context
 
     def install(self, *, dry_run: bool) -> Any:
-        from dataclasses import replace
-
         user = self.client.user_id()
         admin = SalesforceWriter(replace(self.admin, install_for=user), sleep=no_sleep)
         yield from admin.install(dry_run=dry_run)
