@@ -69,6 +69,22 @@ class _HubSpot:
         return [HubSpotWriter]
 
 
+class _Salesforce:
+    """The built-in plugin for Salesforce."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.salesforce import SalesforceConnector
+
+        return [SalesforceConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.salesforce import SalesforceWriter
+
+        return [SalesforceWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -81,7 +97,13 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "hubspot": _HubSpot, "zoho": _Zoho, "metrics": _Metrics}
+BUILT_IN = {
+    "files": _Files,
+    "hubspot": _HubSpot,
+    "salesforce": _Salesforce,
+    "zoho": _Zoho,
+    "metrics": _Metrics,
+}
 
 
 @dataclass(frozen=True)
