@@ -22,6 +22,10 @@ SILENCE: Final = timedelta(seconds=60)
 """A holder whose process can't be looked at from here counts as dead after this long without a heartbeat."""
 
 
+_held_here: set[tuple[str, int]] = set()
+"""Names and tokens of the leases that this process holds, of whatever ledger."""
+
+
 class Leases(Database):
     """The ledger's leases."""
 
@@ -45,6 +49,7 @@ class Leases(Database):
         finally:
             over.set()
             heart.join()
+            _held_here.discard((name, token))
             if self._held.get(name) == token:
                 del self._held[name]
             self._release(name, token)
@@ -80,6 +85,7 @@ class Leases(Database):
                     renewed_at=now,
                 )
             )
+            _held_here.add((name, token))
         return token
 
     def _renew_until(self, name: str, token: int, over: threading.Event) -> None:
@@ -115,9 +121,8 @@ def _is_alive(holder: Any, now: datetime) -> bool:
     if holder.machine is not None and holder.machine == _machine():
         if holder.process_start is None or _process_start(holder.pid) != holder.process_start:
             return False
-        if holder.pid != getpid():
-            return True
-        # This process lives, but the lease may be left over: on a full disk it can't be given back.
+        # Of this very process it may be left over: on a full disk a lease can't be given back.
+        return holder.pid != getpid() or (holder.name, holder.token) in _held_here
     renewed_at: datetime = holder.renewed_at
     return now - renewed_at < SILENCE
 
