@@ -53,6 +53,22 @@ class _HubSpot:
         return [HubSpotWriter]
 
 
+class _Zoho:
+    """The built-in plugin for Zoho CRM."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.zoho import ZohoConnector
+
+        return [ZohoConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.zoho import ZohoWriter
+
+        return [ZohoWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -65,7 +81,7 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "hubspot": _HubSpot, "metrics": _Metrics}
+BUILT_IN = {"files": _Files, "hubspot": _HubSpot, "metrics": _Metrics, "zoho": _Zoho}
 
 
 @dataclass(frozen=True)

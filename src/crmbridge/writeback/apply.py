@@ -10,7 +10,6 @@ and some of after all the same, then they are our own and it is written again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import takewhile
 from typing import Final, cast
 
@@ -131,7 +130,7 @@ def chosen(row: PlanRow, writer: Writer) -> PlanRow:
     before, after = (
         {key: values[key] for key in values if key in keys} for values in (row.before, row.after)
     )
-    return replace(row, before=before, after=after)
+    return row._replace(before=before, after=after)
 
 
 class _Work:
@@ -153,7 +152,7 @@ class _Work:
         answered = [row for row in to_send if outcomes[row.id].state != "unknown"]
         self._record(object_name, answered, [self._entry(row, outcomes[row.id], give_up) for row in answered])
         refused = sum(outcomes[row.id].state == "retry" for row in answered)
-        flying = [replace(row, in_flight=True) for row in to_send if outcomes[row.id].state == "unknown"]
+        flying = [row._replace(in_flight=True) for row in to_send if outcomes[row.id].state == "unknown"]
         if flying:
             settled, unsent = self._judge(flying, self._read(object_name, flying))
             retries = [self._entry(row, outcomes[row.id], give_up) for row in unsent]

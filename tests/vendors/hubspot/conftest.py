@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import stamina
 
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.hubspot import HubSpotConnector, Options, client, pace
@@ -39,8 +40,11 @@ def timer() -> Timer:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch, timer: Timer) -> None:
+def _no_waiting(monkeypatch: pytest.MonkeyPatch, timer: Timer) -> Iterator[None]:
+    """Retries follow at once, and the pace runs on a clock of its own."""
     monkeypatch.setattr(client, "Pace", lambda: pace.Pace(now=timer.now, sleep=timer.sleep))
+    with stamina.set_testing(True, attempts=6):
+        yield
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -26,9 +26,11 @@ RowState = Literal["pending", "sent", "same", "rejected"]
 _CHUNK: Final = 10_000
 
 
-@dataclass(frozen=True)
-class PlanRow:
-    """One record's change. `before` is what the CRM held when it was planned; keys are catalogue keys."""
+class PlanRow(NamedTuple):
+    """One record's change. `before` is what the CRM held when it was planned; keys are catalogue keys.
+
+    A tuple, because there are millions: a frozen dataclass takes four times as long to make.
+    """
 
     object: str
     id: str

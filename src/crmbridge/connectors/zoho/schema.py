@@ -1,0 +1,218 @@
+"""What the org's modules are made of: modules, fields, our own fields among them, stages.
+
+Everything is read once per run. Zoho makes the API names of custom fields itself, so ours are found by their
+label and by the name they were given, each time: the CRM is the one place where they are remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final
+
+from crmbridge.connectors.zoho import limits
+from crmbridge.connectors.zoho.client import Client, Refused
+from crmbridge.connectors.zoho.objects import ECHOES, HISTORIES, LOST, SCALARS_NOT, WON, Module
+from crmbridge.connectors.zoho.options import Options, Stages
+from crmbridge.errors import AuthError, TransientError
+from crmbridge.model.fields import CATALOGUE, Field, FieldType, is_own_name
+
+LABEL_LENGTH: Final = 25
+
+SHORT_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "communication_efficiency": "CRMBridge Comm Eff",
+        "communication_efficiency_low": "CRMBridge Comm Eff Low",
+        "communication_efficiency_high": "CRMBridge Comm Eff High",
+        "follow_up_efficiency": "CRMBridge Follow Eff",
+        "follow_up_efficiency_low": "CRMBridge Follow Eff Low",
+        "follow_up_efficiency_high": "CRMBridge Follow Eff High",
+        "order_efficiency": "CRMBridge Order Eff",
+        "order_efficiency_low": "CRMBridge Order Eff Low",
+        "order_efficiency_high": "CRMBridge Order Eff High",
+        "expected_revenue": "CRMBridge Exp Revenue",
+    }
+)
+"""Labels for the keys whose own would have more than 25 characters."""
+
+DATA_TYPES: Final[Mapping[FieldType, frozenset[str]]] = MappingProxyType(
+    {
+        "number": frozenset({"double", "decimal"}),
+        "text": frozenset({"text", "textarea"}),
+        "choice": frozenset({"picklist", "text"}),
+        "datetime": frozenset({"datetime"}),
+        "boolean": frozenset({"boolean"}),
+    }
+)
+"""Zoho's field types that can carry ours."""
+
+
+def label_of(key: str) -> str:
+    """The label of our field at Zoho."""
+    return SHORT_LABELS.get(key) or CATALOGUE[key].label
+
+
+@dataclass(frozen=True)
+class ZohoField:
+    """One field of a module, as its metadata tells."""
+
+    id: str
+    name: str
+    label: str
+    type: str
+    custom: bool = False
+    writable: bool = True
+    length: int | None = None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> ZohoField:
+        """Read a field's metadata."""
+        return cls(
+            id=str(raw.get("id") or ""),
+            name=str(raw["api_name"]),
+            label=str(raw.get("field_label") or raw.get("display_label") or ""),
+            type=str(raw.get("data_type") or "text"),
+            custom=bool(raw.get("custom_field")),
+            writable=not (raw.get("read_only") or raw.get("field_read_only")),
+            length=raw.get("length") if isinstance(raw.get("length"), int) else None,
+        )
+
+    def carries(self, field: Field) -> bool:
+        """Whether our field's values fit into this one."""
+        return self.type in DATA_TYPES[field.type] and (
+            field.type != "text" or self.length is None or self.length >= field.length
+        )
+
+
+@dataclass(frozen=True)
+class ModuleFields:
+    """The fields of a module by API name."""
+
+    fields: Mapping[str, ZohoField]
+
+    def own(self, keys: Sequence[str]) -> dict[str, ZohoField]:
+        """Our fields that are there, by key: of our label, or of a name made from it."""
+        found = {}
+        for key in keys:
+            label = label_of(key)
+            name = label.replace(" ", "_")
+            match = next((each for each in self.fields.values() if each.label == label), None)
+            match = match or self.fields.get(name)
+            if match is not None:
+                found[key] = match
+        return found
+
+    def readable(self, module: Module, mapped: Mapping[str, str]) -> list[str]:
+        """The fields worth reading, the model's first: no structures, no echoes of writing."""
+        wanted = [*mapped.values(), "Created_Time", "Modified_Time", *module.needs]
+        if "Converted__s" in self.fields:
+            wanted = [name for name in wanted if name != "$converted"]  # the same, by another name
+        names = [name for name in dict.fromkeys(wanted) if name in self.fields or name.startswith("$")]
+        others = [
+            field.name
+            for field in self.fields.values()
+            if field.type not in SCALARS_NOT and field.name != "id" and field.name not in module.left_out
+        ]
+        echoes = ECHOES - set(mapped.values())
+        return [name for name in dict.fromkeys([*names, *others]) if name not in echoes]
+
+
+class Schema:
+    """The org's metadata, read on demand and once."""
+
+    def __init__(self, client: Client, options: Options, connection: str) -> None:
+        self._client, self._options, self._connection = client, options, connection
+        self._fields: dict[str, ModuleFields] = {}
+
+    @cached_property
+    def organisation(self) -> Mapping[str, Any]:
+        """`/org`: who this is, and its edition. Raises AuthError where the token may not read it."""
+        try:
+            answer = self._client.get("org")
+        except Refused as error:
+            raise self._no_access(error) from error
+        found = answer.body.get("org") or [{}]
+        organisation: Mapping[str, Any] = found[0]
+        licence = organisation.get("license_details") or {}
+        self._client.learn(self.edition(licence), int(licence.get("users_license_purchased") or 1))
+        return organisation
+
+    @staticmethod
+    def edition(licence: Mapping[str, Any]) -> limits.Edition:
+        """The edition of a licence; a trial has the limits of what is tried."""
+        return limits.edition_of(
+            licence.get("paid_type") if licence.get("paid") else licence.get("trial_type")
+        )
+
+    @cached_property
+    def modules(self) -> Mapping[str, Mapping[str, Any]]:
+        """The modules that the API shows, by API name."""
+        _ = self.organisation
+        try:
+            answer = self._client.get("settings/modules")
+        except Refused as error:
+            raise self._no_access(error) from error
+        return {
+            str(each["api_name"]): each
+            for each in answer.body.get("modules") or []
+            if each.get("api_supported", True)
+            and (each.get("viewable", True) or each["api_name"] in HISTORIES)
+        }
+
+    def fields(self, module: str) -> ModuleFields:
+        """The fields of a module that this user may see."""
+        if module not in self._fields:
+            try:
+                answer = self._client.get("settings/fields", {"module": module})
+            except Refused as error:
+                raise self._no_access(error) from error
+            fields = [ZohoField.of(raw) for raw in answer.body.get("fields") or []]
+            self._fields[module] = ModuleFields({field.name: field for field in fields})
+        return self._fields[module]
+
+    def forget(self, module: str) -> None:
+        """Read the module's fields again next time: they have changed."""
+        self._fields.pop(module, None)
+
+    @cached_property
+    def stages(self) -> Stages:
+        """Which deal stages are won and lost: the settings, what the pipelines say, and Zoho's own names."""
+        won, lost = {WON}, set(LOST)
+        for layout in self._asked("settings/layouts", {"module": "Deals"}, "layouts"):
+            for pipeline in self._asked(
+                "settings/pipeline", {"layout_id": str(layout.get("id"))}, "pipeline"
+            ):
+                for stage in pipeline.get("maps") or []:
+                    kind = stage.get("forecast_type")
+                    values = {str(stage.get("actual_value")), str(stage.get("display_value"))}
+                    if kind == WON:
+                        won |= values
+                    elif kind == "Closed Lost":
+                        lost |= values
+        said = self._options.stages
+        won = (won | set(said.won)) - set(said.lost)
+        lost = (lost | set(said.lost)) - set(said.won)
+        return Stages(won=tuple(sorted(won)), lost=tuple(sorted(lost)))
+
+    def _asked(self, path: str, params: Mapping[str, str], key: str) -> list[dict[str, Any]]:
+        """Metadata that a user may lack the scope for: the settings and Zoho's own names stand in."""
+        try:
+            found: list[dict[str, Any]] = self._client.get(path, params).body.get(key) or []
+        except Refused:
+            return []
+        return found
+
+    def _no_access(self, error: Refused) -> AuthError | TransientError:
+        return AuthError(
+            "the token may not read what crmbridge needs.",
+            connection=self._connection,
+            said=error.said,
+            remedy="Make a new refresh token with all the scopes of docs/zoho.md.",
+        )
+
+
+def is_ours(field: ZohoField) -> bool:
+    """Whether a field is one that `install` made."""
+    return field.custom and (is_own_name(field.name) or is_own_name(field.label))

@@ -1,0 +1,348 @@
+"""Installing at Zoho and writing into it: every row accounted for, no automation fired, faults survived."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crmbridge.connectors.zoho import Options, limits
+from crmbridge.connectors.zoho.hosts import DATA_CENTRES
+from crmbridge.connectors.zoho.schema import LABEL_LENGTH, label_of
+from crmbridge.errors import AuthError, QuotaError, SettingsError
+from crmbridge.model.fields import CATALOGUE, CORE
+from crmbridge.testing import context, samples
+from crmbridge.testing.trial import Trial
+from crmbridge.writeback.base import Change
+from crmbridge.writeback.zoho import ZohoWriter
+from crmbridge.writeback.zoho.answers import outcomes
+from tests.shared_data import shared
+from tests.vendors.zoho import ZohoServer
+from tests.vendors.zoho.metadata import field
+from tests.vendors.zoho.org import ALL_SCOPES
+from tests.vendors.zoho_subject import SECRETS, ZohoSubject
+
+
+@pytest.fixture
+def subject(zoho: ZohoServer) -> ZohoSubject:
+    return ZohoSubject(zoho)
+
+
+def writer(subject: ZohoSubject, keys=CORE, **settings) -> ZohoWriter:
+    options = subject.options().model_copy(update=settings)
+    return ZohoWriter(
+        context(options, secrets=SECRETS, clock=subject.clock, fields=keys), sleep=lambda seconds: None
+    )
+
+
+def installed(subject: ZohoSubject, number: int, **settings) -> tuple[list[str], ZohoWriter]:
+    ids = list(subject.seed(samples.leads(number)))
+    made = writer(subject, **settings)
+    assert {step.state for step in made.install(dry_run=False)} == {"done"}
+    return ids, made
+
+
+def changes(ids, turn=0):
+    return [Change("lead", identifier, samples.values("lead", CORE, turn)) for identifier in ids]
+
+
+def states(found):
+    return {outcome.id: outcome.state for outcome in found}
+
+
+# -- fields --
+
+
+def test_labels_fit_and_are_all_different():
+    labels = [label_of(key) for key in CATALOGUE]
+    assert max(map(len, labels)) <= LABEL_LENGTH
+    assert len(set(labels)) == len(labels)
+
+
+def test_fields_are_made_in_fives_and_their_names_read_back(subject):
+    subject.org.switches.suffixed_names = True
+    ids, made = installed(subject, 2)
+    sizes = [len(each.json["fields"]) for each in subject.org.calls("POST /crm/v8/settings/fields")]
+    assert max(sizes) <= 5
+    assert states(made.write("lead", changes(ids))) == dict.fromkeys(ids, "sent")
+    assert subject.org.modules["Leads"].rows[ids[0]]["CRMBridge_Score1"] == 10.5
+
+
+def test_a_field_limit_is_told_with_what_to_do(subject):
+    subject.org.switches.custom_fields = 3
+    steps = list(writer(subject).install(dry_run=False))
+    refused = [step for step in steps if step.state == "conflict"]
+    assert refused
+    assert all("fewer" in (step.remedy or "") for step in refused)
+
+
+def test_a_lost_answer_of_an_install_makes_nothing_twice(subject):
+    subject.org.fault("POST /crm/v8/settings/fields", kind="after", drop=True)
+    assert {step.state for step in writer(subject).install(dry_run=False)} == {"done"}
+    labels = [each["field_label"] for each in subject.org.modules["Leads"].fields]
+    assert labels.count("CRMBridge Score") == 1
+
+
+def test_a_label_of_another_type_is_a_conflict_and_is_never_removed(subject):
+    subject.org.modules["Leads"].fields.append(field(99, "Other", "picklist", "CRMBridge Score"))
+    assert [step.state for step in writer(subject).install(dry_run=False)] == ["conflict"]
+    list(writer(subject).uninstall(dry_run=False))
+    assert subject.org.modules["Leads"].field("Other")
+
+
+def test_a_field_this_user_may_not_change_fails_the_check(subject):
+    _, made = installed(subject, 1)
+    subject.org.modules["Leads"].field("CRMBridge_Score")["field_read_only"] = True
+    items = list(writer(subject).check())
+    assert [item.name for item in items if item.state == "failed"] == ["Leads: CRMBridge Score"]
+    made.close()
+
+
+def test_writing_without_fields_is_refused_before_anything_is_sent(subject):
+    ids = subject.seed(samples.leads(2))
+    with pytest.raises(SettingsError, match="install"):
+        writer(subject).write("lead", changes(ids))
+    assert not subject.org.calls("PUT")
+
+
+def test_a_field_deleted_meanwhile_is_missed_by_the_next_writer(subject):
+    ids, _ = installed(subject, 2)
+    module = subject.org.modules["Leads"]
+    module.fields.remove(module.field("CRMBridge_Score"))
+    with pytest.raises(SettingsError, match="score"):
+        writer(subject).write("lead", changes(ids))
+
+
+# -- rows --
+
+
+def test_no_automation_is_fired_by_any_write(subject):
+    ids, made = installed(subject, 230)
+    assert set(states(made.write("lead", changes(ids))).values()) == {"sent"}
+    puts = subject.org.calls("PUT")
+    assert [len(each.json["data"]) for each in puts] == [100, 100, 30]
+    for put in puts:
+        assert put.json["trigger"] == []
+        assert put.json["skip_feature_execution"] == [{"name": "cadences"}]
+    assert subject.org.workflows == subject.org.cadences == 0
+
+
+def test_writing_costs_a_tenth_of_a_credit_a_record(subject):
+    ids, made = installed(subject, 230)
+    made.write("lead", changes(ids[:1]))
+    before = subject.org.credits
+    made.write("lead", changes(ids, turn=1))
+    assert subject.org.credits - before == 23 == limits.write_forecast(230)
+
+
+def test_rows_of_one_call_are_told_apart(subject):
+    ids, made = installed(subject, 8)
+    nested = {
+        "errors": [
+            {"code": "DUPLICATE_DATA", "message": "duplicate data", "details": {"json_path": "$PATH.Email"}},
+            {"code": "INVALID_DATA", "message": "invalid", "details": {"api_name": "Phone"}},
+        ]
+    }
+    rule = {"layout_rule": {"name": "Rule"}, "api_name": "Phone", "json_path": "$PATH.Phone"}
+    subject.org.rejected = {
+        ids[1]: ("MULTIPLE_OR_MULTI_ERRORS", nested),
+        ids[2]: ("MANDATORY_NOT_FOUND", rule),
+        ids[3]: ("NOT_APPROVED", {}),
+        ids[4]: ("NOT_REVIEWED", {}),
+    }
+    subject.org.locked = {ids[5]: "RECORD_LOCKED"}
+    subject.org.delete("Leads", ids[6])
+    found = {outcome.id: outcome for outcome in made.write("lead", changes(ids))}
+    assert [found[each].state for each in ids] == [
+        "sent",
+        "rejected",
+        "rejected",
+        "retry",
+        "retry",
+        "retry",
+        "rejected",
+        "sent",
+    ]
+    assert found[ids[1]].code == "DUPLICATE_DATA, INVALID_DATA"
+    assert "Rule" in (found[ids[2]].message or "")
+
+
+def test_a_call_where_all_rows_fail_is_read_row_by_row(subject):
+    ids, made = installed(subject, 3)
+    subject.org.rejected = {each: ("NOT_APPROVED", {}) for each in ids}
+    assert set(states(made.write("lead", changes(ids))).values()) == {"retry"}
+
+
+def test_a_refusal_without_rows_is_narrowed_down(subject):
+    ids, made = installed(subject, 4)
+    refusal = {"code": "INVALID_DATA", "details": {}, "message": "invalid data", "status": "error"}
+    subject.org.fault("PUT", answer=(400, refusal, {}), times=3)
+    found = states(made.write("lead", changes(ids)))
+    assert list(found.values()) == ["rejected", "sent", "sent", "sent"]
+
+
+@pytest.mark.parametrize("fault", ["html", "half", "500", "drop"])
+def test_an_answer_that_is_lost_is_unknown_and_not_sent_again(subject, fault):
+    ids, made = installed(subject, 3)
+    error = {"code": "INTERNAL_ERROR", "details": {}, "message": "Internal Server Error", "status": "error"}
+    more = {
+        "html": {"answer": (502, b"<html>", {})},
+        "half": {"half": True},
+        "500": {"answer": (500, error, {})},
+        "drop": {"drop": True},
+    }[fault]
+    subject.org.fault("PUT", kind="after", **more)
+    assert set(states(made.write("lead", changes(ids))).values()) == {"unknown"}
+    assert len(subject.org.calls("PUT")) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 429])
+def test_too_many_requests_is_waited_for(subject, status):
+    ids, made = installed(subject, 3)
+    subject.org.busy("PUT", times=3, status=status)
+    assert set(states(made.write("lead", changes(ids))).values()) == {"sent"}
+
+
+def test_credits_that_end_in_the_middle_leave_the_rest_for_later(subject):
+    ids, made = installed(subject, 230)
+    made.read("lead", ids[:1])
+    subject.org.switches.credits = subject.org.credits + 12
+    found = states(made.write("lead", changes(ids)))
+    assert list(found.values()) == ["sent"] * 100 + ["retry"] * 130
+    with pytest.raises(QuotaError):
+        made.write("lead", changes(ids[100:]))
+
+
+def test_a_missing_scope_is_told_before_anything_is_sent(subject):
+    ids, made = installed(subject, 3)
+    subject.org.switches.scopes = ALL_SCOPES - {"modules"}
+    with pytest.raises(AuthError, match="scopes"):
+        made.write("lead", changes(ids))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            [{"code": "SUCCESS", "details": {"id": "b"}}, {"code": "SUCCESS", "details": {"id": "a"}}],
+            ["sent", "sent"],
+        ),
+        ([{"code": "SUCCESS", "details": {"id": "a"}}], ["sent", "unknown"]),
+        ([{"code": "SUCCESS", "details": {"id": "a"}}] * 2, ["unknown", "unknown"]),
+        (
+            [{"code": "SUCCESS", "details": {"id": "x"}}, {"code": "SUCCESS", "details": {"id": "b"}}],
+            ["unknown", "sent"],
+        ),
+        (
+            [
+                {"code": "INVALID_DATA", "details": {"json_path": "$.data[1].X"}},
+                {"code": "SUCCESS", "details": {"id": "a"}},
+            ],
+            ["sent", "rejected"],
+        ),
+        ([], ["unknown", "unknown"]),
+    ],
+)
+def test_rows_that_are_out_of_order_or_missing_deceive_nobody(rows, expected):
+    assert [outcome.state for outcome in outcomes(["a", "b"], rows)] == expected
+
+
+def test_the_vendors_own_examples_are_understood():
+    path: Path = shared("vendors/zoho/vendor_examples/vendor_examples.json")
+    cases = [
+        case
+        for case in json.loads(path.read_text(encoding="utf-8"))
+        if case["operation"] == "updateRecords"
+        and isinstance(case["body"].get("data"), list)
+        and case["status"]
+    ]
+    assert len(cases) > 15
+    later = {"RECORD_LOCKED", "NOT_APPROVED", "NOT_REVIEWED", "DEPENDENT_SERVICE_ERROR", "ALREADY_MODIFIED"}
+    for case in cases:
+        rows = case["body"]["data"]
+        ids = [str((row.get("details") or {}).get("id") or place) for place, row in enumerate(rows)]
+        for row, found in zip(rows, outcomes(ids, rows), strict=True):
+            expected = "sent" if row["code"] == "SUCCESS" else "retry" if row["code"] in later else "rejected"
+            assert found.state == expected, case["name"]
+
+
+# -- Bulk Write --
+
+
+@pytest.fixture
+def small_jobs(monkeypatch):
+    """Jobs from a few records on, as the stand-in need not hold five thousand."""
+    monkeypatch.setattr(limits, "BULK_WRITE_FROM", 10)
+
+
+@pytest.mark.usefixtures("small_jobs")
+def test_much_is_written_by_job_and_its_result_read_row_by_row(subject):
+    ids, made = installed(subject, 30)
+    subject.org.rejected = {ids[3]: ("INVALID_DATA", {"api_name": "Company"})}
+    subject.org.delete("Leads", ids[4])
+    found = {outcome.id: outcome for outcome in made.write("lead", changes(ids))}
+    assert [found[each].state for each in ids[:6]] == ["sent", "sent", "sent", "rejected", "rejected", "sent"]
+    assert found[ids[3]].code == "INVALID_DATA"
+    assert not subject.org.calls("PUT")
+    held = made.read("lead", ids)
+    assert held[ids[0]]["score"] == 10.5
+    cleared = [Change("lead", each, dict.fromkeys(CORE)) for each in ids[:3] + ids[5:]]
+    made.write("lead", cleared)
+    assert set(made.read("lead", ids)[ids[0]].values()) == {None}
+
+
+@pytest.mark.usefixtures("small_jobs")
+def test_jobs_can_be_turned_off_and_are_for_equal_fields_only(subject):
+    ids, made = installed(subject, 30, bulk_write=False)
+    made.write("lead", changes(ids))
+    assert len(subject.org.calls("PUT")) == 1
+    made = writer(subject)
+    partly = [Change("lead", each, {"score": 1.0}) for each in ids[:5]]
+    made.write("lead", [*changes(ids[5:]), *partly])
+    assert len(subject.org.calls("POST /crm/bulk/v8/write")) == 1
+    assert len(subject.org.calls("PUT")) == 2
+    assert subject.held("lead", ids[0])["grade"] is not None, "what is not named is not cleared"
+
+
+@pytest.mark.usefixtures("small_jobs")
+@pytest.mark.parametrize("fault", ["lost job", "no result", "half result", "stuck"])
+def test_a_job_without_a_result_is_unknown_and_read_back(subject, fault, tmp_path):
+    subject.writes = CORE
+    ids = subject.seed(samples.leads(30))
+    list(subject.writer().install(dry_run=False))
+    org = subject.org
+    if fault == "lost job":
+        org.fault("POST /crm/bulk/v8/write", kind="after", drop=True)
+    elif fault == "no result":
+        error = {"code": "RESOURCE_NOT_FOUND", "details": {}, "message": "gone", "status": "error"}
+        org.fault("/result", answer=(404, error, {}))
+    elif fault == "half result":
+        org.fault("/result", kind="after", half=True, times=99)
+    else:
+        body = {"status": "INPROGRESS", "id": "1"}
+        org.fault("GET /crm/bulk/v8/write", answer=(200, body, {}), times=240)
+    with Trial.of(subject, tmp_path) as trial:
+        trial.pull("lead")
+        plan = trial.plan("lead", {each: samples.values("lead", CORE) for each in ids})
+        counts = trial.apply(plan)
+        assert (counts.sent, counts.pending) == (30, 0)
+    assert len(org.calls("POST /crm/bulk/v8/write")) == 1
+    assert org.workflows == 0
+
+
+@pytest.mark.usefixtures("small_jobs")
+def test_an_upload_that_is_refused_leaves_everything_unsent(subject):
+    ids, made = installed(subject, 30)
+    subject.org.zgid, before = "other", subject.org.zgid
+    made.schema.organisation["zgid"] = before
+    with pytest.raises(AuthError):
+        made.write("lead", changes(ids))
+    assert not subject.org.calls("POST /crm/bulk/v8/write")
+
+
+def test_every_setting_and_data_centre_is_in_the_docs():
+    root = Path(__file__).resolve().parents[2] / "docs"
+    settings, page = (root / "settings.md").read_text("utf-8"), (root / "zoho.md").read_text("utf-8")
+    assert [name for name in Options.model_fields if f"| `{name}` |" not in settings] == []
+    assert [each.accounts for each in DATA_CENTRES.values() if f"https://{each.accounts}" not in page] == []
