@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from crmbridge.plugins import Plugins
 from crmbridge.report.explain import Explanation, explain
 from crmbridge.report.export import export
 from crmbridge.report.html import write_report
-from crmbridge.secrets import Secrets
+from crmbridge.secrets import LedgerNotes, Secrets
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run, StoredModel
 from crmbridge.sync import run as runs
@@ -125,7 +126,7 @@ class Bridge:
                 admin = stack.enter_context(self._session(sign_in_as))
                 if admin.connector.org() != session.connector.org():
                     raise SettingsError(f"{sign_in_as} is not the same CRM as {name}.", connection=name)
-                session = admin
+                session = self._with_rights_of(admin, session, stack)
             if session.writer is None:
                 raise SettingsError(
                     "this connector can't write back, so there is nothing to install.", connection=name
@@ -296,6 +297,19 @@ class Bridge:
 
     # -- inside --
 
+    def _with_rights_of(self, admin: Session, session: Session, stack: ExitStack) -> Session:
+        """A session that installs for one connection with the rights of another."""
+        if admin.writer is None:
+            return admin
+        context = replace(
+            admin.context,
+            fields=session.connection.settings.fields,
+            install_for=session.connector.user(),
+        )
+        writer = type(admin.writer)(context)
+        stack.callback(writer.close)
+        return replace(admin, context=context, writer=writer)
+
     def _moment(self, name: str, at: datetime | None) -> datetime:
         """The moment in UTC; one without an offset is read in the connection's zone."""
         if at is None:
@@ -336,6 +350,7 @@ class Bridge:
             api_budget=connection.settings.api_budget,
             spent_today=self._spent_today(name),
             vault=secrets.vault(),
+            notes=LedgerNotes(self.ledger, name),
             calls=CallCounter(),
             log=self._log,
         )

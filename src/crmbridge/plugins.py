@@ -37,22 +37,6 @@ class _Files:
         return [FilesWriter]
 
 
-class _HubSpot:
-    """The built-in plugin for HubSpot."""
-
-    @hookimpl
-    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
-        from crmbridge.connectors.hubspot import HubSpotConnector
-
-        return [HubSpotConnector]
-
-    @hookimpl
-    def crmbridge_writers(self) -> Sequence[type[Writer]]:
-        from crmbridge.writeback.hubspot import HubSpotWriter
-
-        return [HubSpotWriter]
-
-
 class _Zoho:
     """The built-in plugin for Zoho CRM."""
 
@@ -69,6 +53,38 @@ class _Zoho:
         return [ZohoWriter]
 
 
+class _HubSpot:
+    """The built-in plugin for HubSpot."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.hubspot import HubSpotConnector
+
+        return [HubSpotConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.hubspot import HubSpotWriter
+
+        return [HubSpotWriter]
+
+
+class _Salesforce:
+    """The built-in plugin for Salesforce."""
+
+    @hookimpl
+    def crmbridge_connectors(self) -> Sequence[type[Connector]]:
+        from crmbridge.connectors.salesforce import SalesforceConnector
+
+        return [SalesforceConnector]
+
+    @hookimpl
+    def crmbridge_writers(self) -> Sequence[type[Writer]]:
+        from crmbridge.writeback.salesforce import SalesforceWriter
+
+        return [SalesforceWriter]
+
+
 class _Metrics:
     """The built-in plugin with crmbridge's own metrics."""
 
@@ -81,7 +97,13 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric]
 
 
-BUILT_IN = {"files": _Files, "hubspot": _HubSpot, "metrics": _Metrics, "zoho": _Zoho}
+BUILT_IN = {
+    "files": _Files,
+    "hubspot": _HubSpot,
+    "salesforce": _Salesforce,
+    "zoho": _Zoho,
+    "metrics": _Metrics,
+}
 
 
 @dataclass(frozen=True)

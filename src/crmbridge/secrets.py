@@ -179,6 +179,23 @@ class LedgerVault:
             yield
 
 
+class LedgerNotes:
+    """A connection's notes (see `connectors.base.Notes`) beside its ciphertexts; they are no secrets."""
+
+    def __init__(self, ledger: Ledger, connection: str) -> None:
+        self._ledger, self._connection = ledger, connection
+
+    def read(self, name: str) -> str | None:
+        found = self._ledger.secret(self._connection, f"note: {name}")
+        return None if found is None else found.decode()
+
+    def write(self, name: str, text: str | None) -> None:
+        if text is None:
+            self._ledger.delete_secret(self._connection, f"note: {name}")
+        else:
+            self._ledger.set_secret(self._connection, f"note: {name}", text.encode())
+
+
 def new_key() -> str:
     """A fresh key for the ledger's encrypted store."""
     return Fernet.generate_key().decode()

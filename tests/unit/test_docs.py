@@ -14,6 +14,7 @@ from crmbridge.cli import app
 from crmbridge.config import ConnectionSettings, StoreSettings
 from crmbridge.connectors.files import FilesConnector
 from crmbridge.connectors.hubspot import HubSpotConnector
+from crmbridge.connectors.salesforce import SalesforceConnector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
 from crmbridge.model.fields import CATALOGUE
@@ -52,6 +53,11 @@ def test_every_setting_and_secret_of_the_hubspot_connector_is_in_the_settings_pa
     page = text("docs/settings.md")
     names = {*HubSpotConnector.Options.model_fields, *HubSpotConnector.secrets}
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_every_setting_of_the_salesforce_connector_is_in_the_settings_page():
+    page = text("docs/settings.md")
+    assert [name for name in SalesforceConnector.Options.model_fields if f"| `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize("key", CATALOGUE)

@@ -1,4 +1,4 @@
-"""What the vendors' tests share."""
+"""What the vendors' tests share. They never sleep: retries follow at once, paces run on own clocks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import stamina
 from tests.vendors.zoho import Org, ZohoServer
 
 
+@pytest.fixture(autouse=True)
+def _retries_follow_at_once() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=6, cap=True):
+        yield
+
+
 @pytest.fixture(scope="session")
 def zoho_server() -> Iterator[ZohoServer]:
     server = ZohoServer()
@@ -18,8 +24,7 @@ def zoho_server() -> Iterator[ZohoServer]:
 
 
 @pytest.fixture
-def zoho(zoho_server: ZohoServer) -> Iterator[ZohoServer]:
-    """The Zoho stand-in with a new org; retries do not wait."""
+def zoho(zoho_server: ZohoServer) -> ZohoServer:
+    """The Zoho stand-in with a new org."""
     zoho_server.org, zoho_server.api_domain = Org(), None
-    with stamina.set_testing(True, attempts=6, cap=True):
-        yield zoho_server
+    return zoho_server

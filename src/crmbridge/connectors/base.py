@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -88,6 +88,34 @@ class CallCounter:
         return sum(self.by_kind.values())
 
 
+class Notes(Protocol):
+    """Small things a connector must find again after a crash, such as the id of a job it has begun. Not for
+    secrets.
+    """
+
+    def read(self, name: str) -> str | None:
+        """What was written under the name, or None."""
+
+    def write(self, name: str, text: str | None) -> None:
+        """Keep a text, durable when this returns; None takes it away."""
+
+
+class MemoryNotes:
+    """Notes of this process alone."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def read(self, name: str) -> str | None:
+        return self._texts.get(name)
+
+    def write(self, name: str, text: str | None) -> None:
+        if text is None:
+            self._texts.pop(name, None)
+        else:
+            self._texts[name] = text
+
+
 @dataclass(frozen=True)
 class Context:
     """What a connector or writer is given: its settings and the world it may touch.
@@ -96,7 +124,9 @@ class Context:
     `secret(name)` returns a secret or raises SettingsError with the ways to set it. `clock` is the only
     clock. `log` takes an event name and plain values (ids, counts; no names, no tokens). `api_budget` is the
     connection's share of the vendor's daily limit, `spent_today` the calls its runs of the last 24 hours
-    made. `vault` is where a token lies that all workers and processes of the connection share.
+    made. `vault` is where a token lies that all workers and processes of the connection share, `notes` what
+    must be found again after a crash. `install_for` is the CRM user for whom `install` works, where that is
+    not the one who signs in.
     """
 
     connection: str
@@ -108,6 +138,8 @@ class Context:
     api_budget: float = 0.25
     spent_today: int = 0
     vault: Vault = field(default_factory=MemoryVault)
+    notes: Notes = field(default_factory=MemoryNotes)
+    install_for: str | None = None
     calls: CallCounter = field(default_factory=CallCounter)
     log: Callable[..., None] = lambda event, **values: None
 
@@ -131,6 +163,10 @@ class Connector(ABC):
     @abstractmethod
     def org(self) -> Org:
         """Sign in and say which CRM this is. Raises AuthError or TransientError."""
+
+    def user(self) -> str | None:
+        """The CRM's id of the user who signs in, where that is one."""
+        return None
 
     @abstractmethod
     def check(self) -> Iterator[CheckItem]:

@@ -1,0 +1,76 @@
+"""`crmbridge check` for Salesforce: sign-in, limits, objects, fields, and what a run will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from crmbridge.connectors.base import CheckItem, Org
+from crmbridge.connectors.salesforce.client import Client
+from crmbridge.connectors.salesforce.errors import Refused
+from crmbridge.connectors.salesforce.objects import SOBJECTS, SObject
+from crmbridge.connectors.salesforce.pull import ObjectReader
+from crmbridge.errors import AuthError, SettingsError, TransientError
+
+PAGE_ROWS: Final = 2_000
+OVERHEAD: Final = 3
+"""Calls of a read beside its pages: describe, deletions, and one to spare."""
+NEEDED: Final = frozenset({"User", "Account", "Contact", "Lead", "Opportunity"})
+
+
+def check(client: Client, org: Callable[[], Org]) -> Iterator[CheckItem]:
+    """Everything a run needs. Changes nothing."""
+    try:
+        found = org()
+    except (AuthError, SettingsError, TransientError, Refused) as error:
+        yield CheckItem("sign-in", "failed", f"{error.what} {error.said or ''}".strip(), error.remedy)
+        return
+    yield CheckItem("sign-in", "ok", f"{found.label}, org {found.id}, {client.options.auth}")
+    rows = 0
+    for sobject in SOBJECTS:
+        item, number = _object(client, sobject)
+        rows += number
+        yield item
+    yield _limits(client)
+    yield _cost(client, rows)
+
+
+def _object(client: Client, sobject: SObject) -> tuple[CheckItem, int]:
+    name = f"{sobject.becomes}: {sobject.name}"
+    try:
+        reader = ObjectReader.open(client, sobject)
+        if reader is None:
+            remedy = f"Give the integration user's permission set Read and View All on {sobject.name}."
+            detail = "the user may not read it, or the org has none"
+            return CheckItem(name, "failed" if sobject.name in NEEDED else "warning", detail, remedy), 0
+        counted = int(client.get("query/", q=f"SELECT COUNT() FROM {sobject.name}")["totalSize"])  # noqa: S608
+    except (Refused, TransientError) as error:
+        return CheckItem(name, "failed", str(error), error.remedy), 0
+    wanted = {source.column for source in sobject.sources}
+    hidden = sorted(wanted - set(reader.schema.types) - {"CurrencyIsoCode", "OpportunityId"})
+    detail = f"{counted:,} rows, {len(reader.schema.types)} readable fields"
+    if hidden:
+        remedy = "Make them visible to the integration user (field-level security) where the org has them."
+        return CheckItem(name, "warning", f"{detail}; not readable: {', '.join(hidden)}", remedy), counted
+    return CheckItem(name, "ok", detail), counted
+
+
+def _limits(client: Client) -> CheckItem:
+    if client.usage is None:
+        return CheckItem("API calls", "warning", "the org did not tell its limit", None)
+    used, limit = client.usage
+    share = int(limit * client.context.api_budget)
+    detail = f"{limit - used:,} of {limit:,} left today; crmbridge may use {share:,} a day"
+    if limit - used < share * 0.2:
+        return CheckItem("API calls", "warning", detail, "Other integrations use most of the org's calls.")
+    return CheckItem("API calls", "ok", detail)
+
+
+def _cost(client: Client, rows: int) -> CheckItem:
+    pages = -(-rows // PAGE_ROWS) + len(SOBJECTS) * OVERHEAD
+    return CheckItem(
+        "cost of the first run",
+        "ok",
+        f"about {pages:,} calls by REST, fewer where Bulk API 2.0 reads (over "
+        f"{client.options.rest_rows:,} rows an object); later runs read what changed",
+    )
