@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-import stamina
 
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.hubspot import HubSpotConnector, Options, client, pace
@@ -40,11 +39,8 @@ def timer() -> Timer:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch, timer: Timer) -> Iterator[None]:
-    """Retries follow at once, and the pace runs on a clock of its own."""
+def _no_waiting(monkeypatch: pytest.MonkeyPatch, timer: Timer) -> None:
     monkeypatch.setattr(client, "Pace", lambda: pace.Pace(now=timer.now, sleep=timer.sleep))
-    with stamina.set_testing(True, attempts=6):
-        yield
 
 
 @pytest.fixture
