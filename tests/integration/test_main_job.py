@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crmbridge.bridge import utc_now
 from crmbridge.cli import main
 from crmbridge.store.ledger import Ledger
 from tests.organisation import MOMENT, read_csv, write_csv, write_organisation
@@ -220,8 +221,8 @@ def test_a_mistake_in_the_settings_is_exit_2_and_one_clear_sentence(admin, old, 
     assert admin.said == ""
 
 
-def test_while_one_process_works_on_a_connection_another_is_told_so(admin, clock):
-    ledger = Ledger.open(f"sqlite:///{admin.settings.parent}/crmbridge.db", clock=clock)
+def test_while_one_process_works_on_a_connection_another_is_told_so(admin):
+    ledger = Ledger.open(f"sqlite:///{admin.settings.parent}/crmbridge.db", clock=utc_now)
     with ledger.lease("connection/acme"):
         admin.run("sync", "acme")
     ledger.close()
