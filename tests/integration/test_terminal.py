@@ -31,7 +31,7 @@ def at_a_terminal(
     """Run a command on a terminal of 80 columns; type `then` once it has printed `when`."""
     pid, terminal = pty.fork()
     if pid == 0:
-        # Tests that run in the background of a shell inherit that Ctrl-C is ignored; a person's shell does not.
+        # A shell ignores Ctrl-C for what it runs in the background, such as these tests; a person's does not.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         surroundings = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
         command = [sys.executable, "-c", START, "--config", str(settings), *arguments]
