@@ -10,32 +10,15 @@ from typing import Any
 import pytest
 
 from crmbridge.bridge import utc_now
-from crmbridge.cli import main
 from crmbridge.store.ledger import Ledger
+from tests.admin import Admin
 from tests.organisation import MOMENT, read_csv, write_csv, write_organisation
 
 AT = MOMENT.isoformat()
 
 
-class Admin:
-    """Runs commands on one settings file; `said` is the last command's output, `code` its exit code."""
-
-    def __init__(self, settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.settings, self.capsys = settings, capsys
-        self.code, self.said, self.complained = 0, "", ""
-
-    def run(self, *arguments: str) -> Admin:
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(["--config", str(self.settings), *arguments])
-        self.code = int(ended.value.code or 0)
-        self.said, self.complained = self.capsys.readouterr()
-        return self
-
-    def json(self, *arguments: str) -> Any:
-        self.run(*arguments, "--json")
-        assert self.said, self.complained
-        return json.loads(self.said)
+class Exporter(Admin):
+    """An admin who syncs the exports of `write_organisation`."""
 
     def sync(self, *arguments: str) -> Any:
         return self.json("sync", "acme", "--at", AT, *arguments)
@@ -52,7 +35,7 @@ class Admin:
 @pytest.fixture
 def admin(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    return Admin(write_organisation(tmp_path), capsys)
+    return Exporter(write_organisation(tmp_path), capsys)
 
 
 def edit(path: Path, change) -> None:
@@ -108,7 +91,7 @@ def test_without_approval_the_plan_waits_and_apply_is_the_approval(admin):
 
 def test_auto_works_only_after_a_person_applied_a_plan_and_not_after_an_undo(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    admin = Admin(write_organisation(tmp_path, extra='approval = "auto"'), capsys)
+    admin = Exporter(write_organisation(tmp_path, extra='approval = "auto"'), capsys)
     first = admin.sync()
     assert first["status"] == "awaiting_approval"
     admin.json("apply", str(first["plan"]))
@@ -254,7 +237,7 @@ def test_the_steps_alone_make_the_same_as_one_run(admin, tmp_path, capsys):
         assert admin.code == 0
     plan = json.loads(admin.said)
     admin.json("apply", str(plan["plan"]))
-    other = Admin(write_organisation(tmp_path / "other"), capsys)
+    other = Exporter(write_organisation(tmp_path / "other"), capsys)
     other.sync("--yes")
     assert admin.scores == other.scores
 

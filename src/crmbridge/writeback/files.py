@@ -15,8 +15,9 @@ from crmbridge.connectors.files.options import OUTPUT_FOLDER
 from crmbridge.errors import SettingsError
 from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, hubspot_name
 from crmbridge.model.records import ObjectName
+from crmbridge.store.lake.files import sync_folder
 from crmbridge.writeback.base import Change, InstallStep, Outcome, Writer
-from crmbridge.writeback.scores import ID, ScoresFile, sync_folder, told
+from crmbridge.writeback.scores import ID, ScoresFile, told
 
 SUFFIXES: Final = (".csv", ".parquet")
 

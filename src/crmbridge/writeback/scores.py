@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from crmbridge.connectors.files import bounds, detect
 from crmbridge.errors import SettingsError, StoreError
 from crmbridge.model.fields import CATALOGUE, Field, FieldValue, hubspot_name
+from crmbridge.store.lake.files import sync_folder
 from crmbridge.writeback.base import Change
 from crmbridge.writeback.values import in_one_piece
 
@@ -198,15 +199,6 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             partial.unlink(missing_ok=True)
             raise
         sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder last."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
