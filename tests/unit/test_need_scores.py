@@ -391,7 +391,7 @@ def test_what_a_field_was_before_decides_not_what_it_became() -> None:
     versions = to_table("lead", [*before, *now]).append_column("valid_from", since)
     tables: Any = {"lead": to_table("lead", now)}
     card: Any = (
-        NeedMetric(MetricSettings(exclude=("lead_source",)))
+        NeedMetric(MetricSettings(exclude=("lead_source",), include=("rating",)))
         .fit("lead", with_versions(tables, {"lead": versions}))
         .card
     )

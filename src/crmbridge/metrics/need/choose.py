@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from crmbridge.metrics.base import MetricSettings
+from crmbridge.metrics.need.arrays import Flags
 from crmbridge.metrics.need.card import Inventory
-from crmbridge.metrics.need.columns import Column
-from crmbridge.metrics.need.design import Design, Field, plan_field
-from crmbridge.metrics.need.inputs import Inputs
-from crmbridge.metrics.need.leaks import find_leak
+from crmbridge.metrics.need.closing import Closings, find_leak_at_closing, is_of_closing
+from crmbridge.metrics.need.columns import SINCE, Column
+from crmbridge.metrics.need.design import Design, Field, Unfit, plan_field
+from crmbridge.metrics.need.inputs import Inputs, is_of_record
+from crmbridge.metrics.need.leaks import Suspect, find_leak
 from crmbridge.metrics.need.snapshots import Cases
 from crmbridge.model.columns import ATTRIBUTE_PREFIX
 from crmbridge.model.records import ObjectName
@@ -26,6 +28,7 @@ def choose_inputs(
     cases: Cases,
     past: Inputs,
     current: Mapping[str, Column],
+    closings: Closings,
 ) -> tuple[Design, Inventory]:
     """The design from the training's inputs, guarded against what only the outcome filled in.
 
@@ -40,31 +43,44 @@ def choose_inputs(
             inventory.excluded.append(name)
             continue
         planned = plan_field(column)
+        assumed = past.assumed(object_name, name)
+        now = current.get(name, Column(name, np.zeros(0, np.bool_)))
+        suspect = _suspect(name, planned, column, cases, assumed, now, closings)
+        if suspect is not None and not _is_named(name, settings.include):
+            reason = text.leak(suspect.code, suspect.figures, object_name)
+            inventory.blocked.append({"name": name, "label": label, "code": suspect.code, "reason": reason})
+            continue
         if isinstance(planned, str):
             inventory.dropped.append({"name": name, "label": label, "reason": text.DROPPED[planned]})
             continue
-        assumed = past.assumed(object_name, name)
-        if assumed.any():
-            now = current.get(name, Column(name, np.zeros(0, np.bool_)))
-            suspect = find_leak(planned, column, cases, assumed, now)
-            if suspect is not None:
-                row = {
-                    "name": name,
-                    "label": label,
-                    "code": suspect.code,
-                    "reason": text.leak(suspect.code, suspect.figures, object_name),
-                }
-                if not _is_named(name, settings.include):
-                    inventory.blocked.append(row)
-                    continue
-                inventory.included.append(name)
+        if suspect is not None:
+            inventory.included.append(name)
         fields.append(planned)
         inventory.used.append(_used(planned, label, int((assumed & column.present).sum())))
     return Design(tuple(fields)), inventory
 
 
+def _suspect(
+    name: str,
+    planned: Field | Unfit,
+    column: Column,
+    cases: Cases,
+    assumed: Flags,
+    current: Column,
+    closings: Closings,
+) -> Suspect | None:
+    """Why the input may give the outcome away, or None."""
+    if is_of_record(name) and is_of_closing(name) and column.present.any():
+        return Suspect("of_closing", {})
+    found = find_leak_at_closing(name, closings, current, bool(assumed.any()))
+    if found is None and not isinstance(planned, str) and assumed.any():
+        found = find_leak(planned, column, cases, assumed, current)
+    return found
+
+
 def _is_named(name: str, names: tuple[str, ...]) -> bool:
-    return any(name in (each, ATTRIBUTE_PREFIX + each) for each in names)
+    own = name.removeprefix(SINCE)
+    return any(own in (each, ATTRIBUTE_PREFIX + each) for each in names)
 
 
 def _used(field: Field, label: str, assumed: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A number may reach us as a JSON number or as text; both mean the same. So a column keeps, per row, the number
 its text spells (NaN where it spells none) and a code for the text (-1 where there is none), until it is
-decided whether the column is a number or a category."""
+decided whether the column is a number, a date or a category."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from crmbridge.metrics.need.arrays import Codes, Flags, Floats, Ints
 
 MOST_TEXTS = 10_000
 """A text column with more different values than this is too varied to compare records by."""
+SINCE = "days_since."
+"""Before the name of a date: as an input it is the days since then."""
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 EMPTY, OTHER = -1, -2
 """Codes: no value; a value that is none of the known levels."""
@@ -28,7 +31,8 @@ class Column:
 
     `present` says whether there is a value. `numbers` (NaN where a value spells none) and `codes` (places in
     `levels`, or EMPTY, or OTHER) are None where they were not kept. `is_number`: at least 99 of 100 values
-    spell a number. `is_varied`: nearly every record has a text of its own (names, addresses, free text).
+    spell a number; `is_date`: a date, and then `numbers` are days since 1970-01-01. `is_varied`: nearly every
+    record has a text of its own (names, addresses, free text).
     """
 
     name: str
@@ -38,6 +42,7 @@ class Column:
     levels: tuple[str, ...] = ()
     is_number: bool = False
     is_varied: bool = False
+    is_date: bool = False
 
     @classmethod
     def of_numbers(cls, name: str, numbers: Floats) -> Column:
@@ -90,10 +95,11 @@ class ColumnReader:
         self._tagged = tagged
         self._present = np.zeros(rows, np.bool_)
         self._numbers: Floats | None = None
+        self._dates: Floats | None = None
         self._codes: Codes | None = np.full(rows, EMPTY, np.int32)
         self._learns = known is None
         self._places: dict[str, int] = {text: place for place, text in enumerate(known or ())}
-        self._filled = self._numeric = 0
+        self._filled = self._numeric = self._dated = 0
 
     def put(self, rows: Ints, values: pa.Array) -> None:
         """Set these rows. Tagged text is the cell form of attributes (`model.columns`)."""
@@ -109,6 +115,9 @@ class ColumnReader:
     def finish(self) -> Column:
         """The column; rows that were never put are empty."""
         is_number = self._filled > 0 and self._numeric >= 0.99 * self._filled
+        is_date = self._filled > 0 and self._dated >= 0.99 * self._filled
+        if is_date and self._dates is not None:
+            return replace(Column.of_numbers(self._name, self._dates), is_date=True)
         levels = len(self._places)
         is_varied = self._filled > 0 and not is_number
         is_varied &= self._codes is None or (self._filled > 100 and levels > 0.5 * self._filled)
@@ -141,12 +150,21 @@ class ColumnReader:
         texts = self._untagged(encoded.dictionary)
         present = np.append(np.asarray(texts.is_valid()), False)[place]
         self._put(rows, present, np.append(_spelled_numbers(texts), np.nan), place)
+        self._put_dates(rows, np.append(_spelled_dates(texts), np.nan)[place])
         if self._codes is not None and self._learns and pc.count_distinct(texts).as_py() > MOST_TEXTS:
             self._codes, self._places = None, {}
         if self._codes is not None:
             self._codes[rows] = np.append(self._coded(texts), EMPTY)[place]
             if self._learns and len(self._places) > MOST_TEXTS:
                 self._codes, self._places = None, {}
+
+    def _put_dates(self, rows: Ints, days: Floats) -> None:
+        dated = int(np.isfinite(days).sum())
+        if dated and self._dates is None:
+            self._dates = np.full(len(self._present), np.nan)
+        if self._dates is not None:
+            self._dates[rows] = days
+            self._dated += dated
 
     def _untagged(self, cells: pa.Array) -> pa.Array:
         if self._tagged:
@@ -181,3 +199,15 @@ def _spelled_numbers(texts: pa.Array) -> Floats:
     spells = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
     numbers = np.asarray(pc.if_else(spells, texts, None).cast(pa.float64()).fill_null(float("nan")))
     return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _spelled_dates(texts: pa.Array) -> Floats:
+    """Days since 1970-01-01 of ISO dates, with or without a time, as written; NaN for other texts."""
+    spells = pc.fill_null(pc.match_substring_regex(texts, _DATE), False)
+    found = np.full(len(texts), np.nan)
+    if pc.any(spells).as_py():
+        days = pc.utf8_slice_codeunits(texts.filter(spells), 0, 10)
+        parsed = pc.strptime(days, format="%Y-%m-%d", unit="s", error_is_null=True)
+        seconds = parsed.cast(pa.int64()).cast(pa.float64()).fill_null(float("nan"))
+        found[np.asarray(spells)] = np.asarray(seconds) / 86_400.0
+    return found

@@ -144,13 +144,13 @@ def calibration(p: Floats, y: Floats, bins: int = 10) -> list[Bin]:
     return found
 
 
-def wilson(hits: float, n: float) -> tuple[float, float]:
-    """The 90 % interval of a share (Wilson 1927)."""
+def wilson(hits: float, n: float, z: float = Z90) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927); 90 % unless another `z` is given."""
     if n <= 0:
         return 0.0, 1.0
-    share, z2 = hits / n, Z90**2 / n
+    share, z2 = hits / n, z**2 / n
     middle = (share + z2 / 2.0) / (1.0 + z2)
-    half = Z90 / (1.0 + z2) * float(np.sqrt(share * (1.0 - share) / n + z2 / (4.0 * n)))
+    half = z / (1.0 + z2) * float(np.sqrt(share * (1.0 - share) / n + z2 / (4.0 * n)))
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 

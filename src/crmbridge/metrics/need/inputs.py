@@ -11,11 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crmbridge.metrics.base import Frame
-from crmbridge.metrics.days import DAY
-from crmbridge.metrics.need.arrays import Flags, Ints, pieces
-from crmbridge.metrics.need.columns import EMPTY, Column
+from crmbridge.metrics.days import DAY, HOUR, calendar_days, micros
+from crmbridge.metrics.need.arrays import UNKNOWN, Flags, Ints, pieces
+from crmbridge.metrics.need.closing import MOST, Closings
+from crmbridge.metrics.need.columns import EMPTY, SINCE, Column
 from crmbridge.metrics.need.design import AGE
-from crmbridge.metrics.need.ids import Lookup
+from crmbridge.metrics.need.ids import Lookup, uniform
+from crmbridge.metrics.need.leaks import FEWEST
+from crmbridge.metrics.need.outcomes import Outcomes, first_seen_closed
 from crmbridge.metrics.need.snapshots import Cases, Mode, read_orders
 from crmbridge.metrics.need.state import read_as_of, read_now
 from crmbridge.metrics.need.windows import Contacts, order_columns, read_contacts, read_stages
@@ -46,6 +49,7 @@ ACCOUNT_FIELDS: Final = ("industry", "employees", "annual_revenue", "country")
 ACCOUNT_PREFIX: Final = "account."
 ACCOUNT_ORDERS_PREFIX: Final = "account_"
 LINKS: Final[Mapping[ObjectName, str]] = {"lead": "lead_id", "deal": "deal_id", "account": "account_id"}
+_CLOSING_STREAM: Final = 11
 _KNOWN_ONLY: Final = ("stage", "expected_close")
 """Fields of a deal that closing overwrites: without the version in force nothing is known of them."""
 
@@ -62,6 +66,7 @@ class Inputs:
 
     def assumed(self, object_name: ObjectName, name: str) -> Flags:
         """Per case, whether the column's value was not known at the moment but is assumed to have held."""
+        name = name.removeprefix(SINCE)
         if name.startswith((ACCOUNT_PREFIX, ACCOUNT_ORDERS_PREFIX)):
             return self.account_assumed
         if name in FIELDS[object_name] or name.startswith(ATTRIBUTE_PREFIX):
@@ -72,7 +77,7 @@ class Inputs:
 def is_of_record(name: str) -> bool:
     """Whether the input is a field of the record or its account, not a sum over what happened."""
     own = {field for fields in FIELDS.values() for field in fields}
-    return name in own or name.startswith((ATTRIBUTE_PREFIX, ACCOUNT_PREFIX))
+    return name in own or name.removeprefix(SINCE).startswith((ATTRIBUTE_PREFIX, ACCOUNT_PREFIX))
 
 
 def field_names(frame: Frame, object_name: ObjectName) -> list[str]:
@@ -116,6 +121,7 @@ class Reader:
             # Which account a deal belongs to is itself a field that may have been filled in later.
             account_assumed = joined.assumed | state.assumed
         columns, contacts = self._with_events(columns, cases, created)
+        columns = since_dates(columns, calendar_days(cases.moment, self._frame.zone))
         return Inputs(columns, state.assumed, account_assumed, contacts)
 
     def now(self, cases: Cases, known: Mapping[str, Sequence[str]]) -> Inputs:
@@ -124,7 +130,7 @@ class Reader:
         nothing = np.zeros(len(cases), np.bool_)
         if not self._in_time:
             return Inputs(columns, nothing, nothing, None)
-        columns, contacts = self._with_events(columns, cases, cases.order)
+        columns, contacts = self._with_events(dict(columns), cases, cases.order)
         return Inputs(columns, nothing, nothing, contacts)
 
     def contacts(self, cases: Cases) -> Contacts:
@@ -138,7 +144,7 @@ class Reader:
         return Inputs(columns, every, every, None)
 
     def fields(self, cases: Cases, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, Column]:
-        """The fields of records and their accounts as they stand, one row per id."""
+        """The fields of records and their accounts as they stand, one row per id; dates as the days since."""
         names = field_names(self._frame, self._object)
         extra = list(_KNOWN_ONLY) if self._object == "deal" else []
         columns = read_now(self._frame, self._object, cases.ids, [*names, *extra], known)
@@ -147,12 +153,40 @@ class Reader:
             fields = account_field_names(self._frame)
             levels = None if known is None else {n: known.get(ACCOUNT_PREFIX + n, ()) for n in fields}
             joined = read_now(self._frame, "account", ids, fields, levels)
-            spread = {
-                name: _with_empty_row(found).take(np.where(row < 0, len(ids), row))
-                for name, found in joined.items()
-            }
-            columns |= _renamed(spread)
-        return columns
+            columns |= _renamed(_spread(joined, row, len(ids)))
+        today = int(calendar_days(np.array([micros(self._frame.moment)]), self._frame.zone)[0])
+        return since_dates(columns, np.full(len(cases.ids), today))
+
+    def closings(self, outcomes: Outcomes, seed: int) -> Closings:
+        """The fields before and after closing of the records that were seen open, then closed; of at most
+        MOST of them, drawn by their ids."""
+        frame = self._frame
+        closed = outcomes.ids.filter(pa.array(outcomes.closed))
+        seen = first_seen_closed(frame, self._object, closed)
+        rows = np.flatnonzero(seen != UNKNOWN)
+        if len(rows) < FEWEST:
+            return Closings()
+        if len(rows) > MOST:
+            rows = rows[np.argsort(uniform(closed.take(pa.array(rows)), seed, _CLOSING_STREAM))[:MOST]]
+            rows = np.sort(rows)
+        ids, shortly_before = closed.take(pa.array(rows)), seen[rows] - HOUR
+        place, names = np.arange(len(rows)), field_names(frame, self._object)
+        state = read_as_of(frame, self._object, ids, place, shortly_before, names)
+        before = dict(state.columns)
+        after = read_now(frame, self._object, ids, names)
+        unknown: dict[str, Flags] = {}
+        if self._object == "deal":
+            fields = account_field_names(frame)
+            accounts, row = self._accounts_of(ids)
+            joined = read_as_of(frame, "account", accounts, row, shortly_before, fields)
+            then = _renamed(joined.columns)
+            before |= then
+            unknown = dict.fromkeys(then, joined.assumed)
+            after |= _renamed(_spread(read_now(frame, "account", accounts, fields), row, len(accounts)))
+        day = calendar_days(seen[rows], frame.zone)
+        before, after = since_dates(before, day), since_dates(after, day)
+        unknown |= {SINCE + name: where for name, where in unknown.items()}
+        return Closings(outcomes.positive[outcomes.closed][rows], before, after, unknown)
 
     def _accounts(self, cases: Cases) -> tuple[pa.Array, Ints]:
         ids, row = self._accounts_of(cases.ids)
@@ -202,6 +236,25 @@ def _renamed(columns: Mapping[str, Column]) -> dict[str, Column]:
     return {
         ACCOUNT_PREFIX + name: replace(found, name=ACCOUNT_PREFIX + name) for name, found in columns.items()
     }
+
+
+def since_dates(columns: Mapping[str, Column], day: Ints) -> dict[str, Column]:
+    """The columns with every date as the days from it to `day` (per row, days since 1970-01-01): negative
+    where it lies ahead.
+    """
+    found = {}
+    for name, column in columns.items():
+        if column.is_date and column.numbers is not None:
+            found[SINCE + name] = Column.of_numbers(SINCE + name, day - column.numbers)
+        else:
+            found[name] = column
+    return found
+
+
+def _spread(columns: Mapping[str, Column], row: Ints, accounts: int) -> dict[str, Column]:
+    """The accounts' columns per deal; `row` is its account, -1 for none."""
+    place = np.where(row < 0, accounts, row)
+    return {name: _with_empty_row(found).take(place) for name, found in columns.items()}
 
 
 def _with_empty_row(found: Column) -> Column:

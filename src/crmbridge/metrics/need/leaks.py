@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crmbridge.metrics.need.arrays import Codes, Flags, Floats
-from crmbridge.metrics.need.columns import Column
+from crmbridge.metrics.need.columns import SINCE, Column
 from crmbridge.metrics.need.design import Field, encode
 from crmbridge.metrics.need.evaluate import Z90, Z99
 from crmbridge.metrics.need.snapshots import Cases
@@ -55,21 +55,21 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
         never = now == 0.0 and share * len(current) >= SURPRISE
         if never or _surely_fewer(now, len(current), share, int(ended.sum())):
             return Suspect("filled_at_closing", {"closed": share, "open": now})
+        if field.name.startswith(SINCE) and (later := _dated_later(past.take(doubtful[ended]), current)):
+            return later
     suspect = _filled_for_one_outcome(filled[ended], truth[ended])
     if suspect is not None:
         return suspect
     positives = int(truth.sum())
     if min(positives, len(truth) - positives) < FEWEST:
         return None
-    fine = _finely_cut(field, past)
-    group = encode(fine, past).group[doubtful]
-    seen = np.bincount(group, minlength=fine.groups).astype(np.float64)
-    hits = np.bincount(group, truth, minlength=fine.groups).astype(np.float64)
-    area, error = separation(hits, seen - hits)
+    fine = finely_cut(field, past)
+    area, error = separation_of(fine, past.take(doubtful), truth.astype(np.float64))
     if area - Z90 * error <= TOO_GOOD:
         return None
     if not compared:
         return Suspect("too_good", {"auc": area}) if area - Z90 * error > TOO_GOOD_ALONE else None
+    group = encode(fine, past).group[doubtful]
     shift = stability(group, encode(fine, current).group, fine.groups)
     return Suspect("too_good", {"auc": area, "psi": shift}) if shift > SHIFT else None
 
@@ -80,7 +80,27 @@ def _surely_fewer(now: float, open_records: int, share: float, closed_records: i
     return bool(share - now - Z99 * error > FILL_GAP)
 
 
-def _finely_cut(field: Field, column: Column) -> Field:
+def _dated_later(past: Column, current: Column) -> Suspect | None:
+    """Dates that lie after the moment much more often than those of open records lie ahead of now: they were
+    set by what came later. Both columns are days since the date."""
+    then, now = past.known_numbers() < 0.0, current.known_numbers() < 0.0
+    if min(len(then), len(now)) < FEWEST:
+        return None
+    share, ahead = float(then.mean()), float(now.mean())
+    if not _surely_fewer(ahead, len(now), share, len(then)):
+        return None
+    return Suspect("dated_later", {"later": share, "ahead": ahead})
+
+
+def separation_of(field: Field, column: Column, truth: Floats) -> tuple[float, float]:
+    """`separation` of a column's values in the field's groups; `truth` is 0 or 1 per row, some of both."""
+    group = encode(field, column).group
+    seen = np.bincount(group, minlength=field.groups).astype(np.float64)
+    hits = np.bincount(group, truth, minlength=field.groups).astype(np.float64)
+    return separation(hits, seen - hits)
+
+
+def finely_cut(field: Field, column: Column) -> Field:
     """A number in twentieths instead of quarters: few cases may be enough to give the outcome away."""
     if field.kind != "number":
         return field

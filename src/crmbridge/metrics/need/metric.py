@@ -23,12 +23,13 @@ from crmbridge.metrics.need.card import (
     verdicts,
 )
 from crmbridge.metrics.need.choose import choose_inputs
+from crmbridge.metrics.need.closing import Closings
 from crmbridge.metrics.need.design import AGE, Design, Field, Matrix
 from crmbridge.metrics.need.evaluate import Z90
 from crmbridge.metrics.need.explain import GroupRates, contributions, group_rates, phrases, reasons
 from crmbridge.metrics.need.inputs import Inputs, Reader, is_of_record
 from crmbridge.metrics.need.logistic import covariance, probability
-from crmbridge.metrics.need.outcomes import read_outcomes
+from crmbridge.metrics.need.outcomes import Outcomes, read_outcomes
 from crmbridge.metrics.need.scales import START
 from crmbridge.metrics.need.snapshots import (
     Cases,
@@ -155,21 +156,26 @@ class NeedMetric(Metric):
 
     def _learner(self, object_name: ObjectName, frame: Frame) -> tuple[Learner, Inventory]:
         """The cases in the design's terms, and what became of every input."""
-        training, current, created = self._cases(object_name, frame)
+        training, current, created, outcomes = self._cases(object_name, frame)
         reader = Reader(frame, object_name, self.settings.window_days, training.mode)
         past, now = reader.past(training.cases, created), reader.fields(current)
-        design, inventory = choose_inputs(object_name, self.settings, self._text, training.cases, past, now)
+        closings = Closings() if outcomes is None else reader.closings(outcomes, self.settings.seed)
+        design, inventory = choose_inputs(
+            object_name, self.settings, self._text, training.cases, past, now, closings
+        )
         return Learner(object_name, training, design.encode(past.columns, len(training.cases))), inventory
 
-    def _cases(self, object_name: ObjectName, frame: Frame) -> tuple[Training, Cases, Ints]:
-        """The cases to learn from, those to score, and when each of the former was created."""
+    def _cases(self, object_name: ObjectName, frame: Frame) -> tuple[Training, Cases, Ints, Outcomes | None]:
+        """The cases to learn from, those to score, when each of the former was created, and the outcomes
+        where records have an end.
+        """
         horizon = self._horizon(object_name)
         if object_name == "account":
             training, current = account_cases(frame, _all_ids(frame, "account"), horizon)
-            return training, current, training.cases.order
+            return training, current, training.cases.order, None
         outcomes = read_outcomes(frame, object_name)
         training = training_cases(outcomes, frame, horizon, self.settings.seed)
-        return training, open_cases(outcomes, frame), outcomes.created[training.cases.record]
+        return training, open_cases(outcomes, frame), outcomes.created[training.cases.record], outcomes
 
     def _parameters(self, learner: Learner, matrix: Matrix, found: Fitted) -> dict[str, Any]:
         """The final fit on all cases, as JSON."""

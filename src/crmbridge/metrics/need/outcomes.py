@@ -49,7 +49,7 @@ def read_outcomes(frame: Frame, object_name: ObjectName) -> Outcomes:
     if object_name == "deal":
         end = _not_after_the_closing_stage(frame, ids, _one(table, "stage"), closed, end)
     if bool(np.any(closed & (end == UNKNOWN))):
-        end = np.where(closed & (end == UNKNOWN), _first_seen_closed(frame, object_name, ids), end)
+        end = np.where(closed & (end == UNKNOWN), first_seen_closed(frame, object_name, ids), end)
     end = np.where(closed, np.minimum(end, now), NEVER)
     return Outcomes(ids, moments(_one(table, "created_at")), end, closed, positive & closed)
 
@@ -98,7 +98,7 @@ def _not_after_the_closing_stage(
     return end
 
 
-def _first_seen_closed(frame: Frame, object_name: ObjectName, ids: pa.Array) -> Ints:
+def first_seen_closed(frame: Frame, object_name: ObjectName, ids: pa.Array) -> Ints:
     """When each record was first seen closed, if it had been seen open before; UNKNOWN otherwise."""
     first = np.full(len(ids), NEVER)
     first_closed = np.full(len(ids), NEVER)

@@ -49,6 +49,8 @@ def label(name: str, window_days: int) -> str:
     """What people call an input."""
     if name in _LABELS:
         return _LABELS[name].format(window=window_days)
+    if name.startswith("days_since."):
+        return f"Days since {label(name.removeprefix('days_since.'), window_days)}"
     for prefix, before in (
         ("account.attributes.", "Account: "),
         ("account.", "Account "),
@@ -206,6 +208,23 @@ def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> st
         return (
             f"filled on {percent(figures['closed'])} of the closed {such} and on {percent(figures['open'])} "
             "of the open ones: it seems to be filled in at closing"
+        )
+    if code == "of_closing":
+        return f"by its name it is a field of the closing itself, known only when the {object_name} has ended"
+    if code == "first_filled_at_closing":
+        return (
+            f"first filled in at or after closing on {percent(figures['late'])} of the "
+            f"{figures['filled']:,.0f} {such} that have it and were seen open before"
+        )
+    if code == "collapses":
+        return (
+            f"it tells the outcome once the {such} are closed (AUC {_short(figures['auc'])}), and an hour "
+            f"before it did not (AUC {_short(figures['before'])}): closing changes it"
+        )
+    if code == "dated_later":
+        return (
+            f"on {percent(figures['later'])} of the closed {such} the date lies after the moment of "
+            f"prediction, on {percent(figures['ahead'])} of the open ones ahead of today: it is set later"
         )
     if code == "one_outcome":
         which = (
