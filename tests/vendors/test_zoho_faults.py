@@ -305,7 +305,7 @@ def test_converted_leads_come_whatever_queries_and_jobs_show(subject, shown, bul
         subject.org.put("Leads", {**converted, "Converted_Date_Time": subject.org.now}, identifier="4999")
     )
     connector = made(subject)
-    connector._puller._query_rows = 10
+    connector._puller._queries.rows = 10
     found = pulled(connector.pull("lead", None))
     assert set(found.records) == ids
     lead = found.records["4999"]
@@ -354,7 +354,7 @@ def many(subject):
 
 def by_jobs(subject, cursor=None):
     connector = made(subject)
-    connector._puller._query_rows = 10
+    connector._puller._queries.rows = 10
     return connector.pull("lead", cursor)
 
 
@@ -435,7 +435,7 @@ def test_awkward_values_are_the_same_by_job_and_by_query(subject):
         identifier="123456789012345678",
     )
     connector = made(subject)
-    connector._puller._query_rows = 2
+    connector._puller._queries.rows = 2
     jobs = pulled(connector.pull("lead", None)).records
     assert len(subject.org.calls("POST /crm/bulk/v8/read")) == 1
     queries = leads(subject, read_by="query").records

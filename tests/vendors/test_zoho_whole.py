@@ -133,7 +133,7 @@ def test_a_backfill_by_bulk_read_costs_what_was_forecast(zoho):
     subject.seed(samples.leads(50))
     zoho.org.switches.job_rows = 25
     connector = subject.connector()
-    connector._puller._query_rows = 10
+    connector._puller._queries.rows = 10
     before = zoho.org.credits
     assert sum(len(page.records) for page in connector.pull("lead", None)) == 50
     spent = zoho.org.credits - before

@@ -41,7 +41,8 @@ def answer(org: Org, request: Request) -> tuple[Answer, int]:
             return _users(org, request), 1
         case ("GET", ["settings", "modules"]):
             _scope(org, "settings")
-            return ok({"modules": [module_flags(name) for name in org.modules]}), 1
+            listed = [name for name in org.modules if name not in org.switches.unlisted]
+            return ok({"modules": [module_flags(name) for name in listed]}), 1
         case ("GET", ["settings", "layouts"]):
             return ok({"layouts": [{"id": "4876000000000091055", "name": "Standard"}]}), 1
         case ("GET", ["settings", "pipeline"]):
@@ -84,6 +85,8 @@ def _module(org: Org, name: str) -> str:
         raise Refuse(
             400, "INVALID_MODULE", "the module name given seems to be invalid", resource_path_index=0
         )
+    if name in org.switches.closed:
+        raise Refuse(403, "NO_PERMISSION", "permission denied", permissions=[f"Crm_Implied_View_{name}"])
     return name
 
 
@@ -212,12 +215,18 @@ def _coql(org: Org, request: Request) -> tuple[Answer, int]:
         query = Query(text)
         if query.module not in org.modules:
             raise CoqlError("INVALID_MODULE", "the given module is not supported in api")
+        if query.module in org.switches.closed:
+            raise CoqlError("NO_PERMISSION", "permission denied")
         if query.limit > org.switches.coql_limit:
             raise CoqlError("LIMIT_EXCEEDED", "limit exceeded", limit=org.switches.coql_limit)
+        if len(query.columns) > org.switches.coql_columns:
+            raise CoqlError("LIMIT_EXCEEDED", "limit exceeded", limit=org.switches.coql_columns)
         module = org.modules[query.module]
         for name in [*query.columns, *query.where]:
             known = name == "id" or (module.field(name) and "hidden" not in module.field(name))  # type: ignore[operator]
             known = known or (name == "$se_module" and org.switches.coql_se_module)
+            if (not known or name in org.switches.coql_hidden) and not org.switches.coql_says_column:
+                raise CoqlError("SYNTAX_ERROR", "error occured while parsing the query", near=name)
             if not known or name in org.switches.coql_hidden:
                 raise CoqlError(
                     "INVALID_QUERY", "Invalid query formed", column_name=name, reason="unsupported column"
@@ -332,6 +341,8 @@ def _deleted(org: Org, module: str, request: Request) -> Answer:
     rows = sorted(org.modules[module].deleted, key=lambda row: row["deleted_time"], reverse=True)
     rows = [row for row in rows if since is None or row["deleted_time"] >= since]
     page, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 200))
+    if (page - 1) * size >= org.switches.deleted_rows:
+        raise Refuse(400, "DISCRETE_PAGINATION_LIMIT_EXCEEDED", "no more pages")
     found = rows[(page - 1) * size : page * size]
     if not found:
         return empty(304 if since else 204)

@@ -46,13 +46,14 @@ def _submit_read(org: Org, request: Request) -> tuple[Answer, int]:
         saved = json.loads(org.files[f"bulk:{query['page_token']}"])
         query, begin = saved["query"], saved["begin"]
     module = (query.get("module") or {}).get("api_name")
-    if module not in org.modules or module == "DealHistory":
+    if module not in org.modules or module == "DealHistory" or module in org.switches.closed:
         return error(400, "INVALID_MODULE", "the module name given seems to be invalid"), 1
     names = query.get("fields") or [each["api_name"] for each in org.modules[module].fields]
     if len(names) > READ_FIELDS:
         return error(400, "LIMIT_EXCEEDED", limit=READ_FIELDS), 1
     for name in names:
-        if name not in ("id", "Id") and org.modules[module].field(name) is None:
+        known = name in ("id", "Id") or org.modules[module].field(name) is not None
+        if not known or name in org.switches.bulk_hidden:
             return error(400, "INVALID_DATA", api_name=name), 1
     rows = org.visible(module, "both" if org.switches.bulk_shows_converted else "false")
     rows = sorted(rows, key=lambda row: id_key(row["id"]))

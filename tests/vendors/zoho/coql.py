@@ -63,8 +63,6 @@ class Query:
             self.offset = self._whole("offset")
         if self._peek():
             raise CoqlError("SYNTAX_ERROR", "error occured while parsing the query", near=self._peek())
-        if len(self.columns) > 500:
-            raise CoqlError("LIMIT_EXCEEDED", "limit exceeded", limit=500)
 
     def _whole(self, what: str) -> int:
         token = self._next()

@@ -26,12 +26,23 @@ class Switches:
     coql_hidden: frozenset[str] = frozenset()
     """Fields that can't be queried in this org."""
     coql_se_module: bool = False
+    coql_says_column: bool = True
+    """Whether a query with a column that it does not take is told which one."""
+    coql_columns: int = 500
     list_se_module: bool = True
     since_is_inclusive: bool = True
     unchanged_put_bumps: bool = True
     suffixed_names: bool = False
     """Whether API names of custom fields get a number at the end."""
     id_header: str = "Id"
+    bulk_hidden: frozenset[str] = frozenset()
+    """Fields that jobs do not take in this org."""
+    deleted_rows: int = 100_000
+    """Deletions that can be paged through."""
+    unlisted: frozenset[str] = frozenset()
+    """Modules that are there without being listed."""
+    closed: frozenset[str] = frozenset()
+    """Modules that the user's profile does not open."""
     job_rows: int = 200_000
     list_rows: int = 100_000
     busy_status: int = 429

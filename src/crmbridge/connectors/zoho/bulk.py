@@ -6,6 +6,7 @@ Source: https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/create-job.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ from crmbridge.errors import TransientError
 POLLS: Final = 240
 SHORTEST, LONGEST = 1.0, 30.0
 """Seconds between two looks at a job."""
+KEPT: Final = timedelta(hours=23)
+"""Zoho keeps a result for a day."""
 JOBS: Final = 2
 """Jobs begun for one page before giving up for now."""
 _RUNNING: Final = frozenset({"ADDED", "QUEUED", "IN PROGRESS", "INPROGRESS"})
@@ -48,8 +51,11 @@ class BulkRead:
         here = dict(position)
         failures = 0
         while True:
+            if "job" in here and self._is_stale(here):
+                self._context.log("zoho.job_given_up", module=module, job=here.pop("job"))
             if "job" not in here:
                 here["job"] = self._submit(module, names, here)
+                here["begun"] = self._context.clock().isoformat()
                 yield None, dict(here)
             try:
                 result = self._wait(here["job"])
@@ -73,12 +79,24 @@ class BulkRead:
                 return
             here, failures = dict(after), 0
 
+    def _is_stale(self, here: Position) -> bool:
+        """Whether a job is so old that its result is gone, or that it will never have one."""
+        begun = str(here.get("begun") or self._context.clock().isoformat())
+        return self._context.clock() - datetime.fromisoformat(begun) > KEPT
+
     def _submit(self, module: str, names: Sequence[str], position: Position) -> str:
-        if "token" in position:
-            query: dict[str, Any] = {"page_token": position["token"]}
-        else:
-            fields = [name for name in names if not name.startswith("$")]
-            query = {"module": {"api_name": module}, "fields": ["id", *fields], "page": position["page"]}
+        fields = [name for name in names if not name.startswith("$")]
+        by_page = {"module": {"api_name": module}, "fields": ["id", *fields], "page": position["page"]}
+        if "token" not in position:
+            return self._begin(by_page)
+        try:
+            return self._begin({"page_token": position["token"]})
+        except Refused as error:
+            # Tokens end after a day; page numbers do not.
+            self._context.log("zoho.job_token_ended", module=module, said=error.code)
+            return self._begin(by_page)
+
+    def _begin(self, query: Mapping[str, Any]) -> str:
         answer = self._client.request(
             "POST",
             f"/crm/bulk/{VERSION}/read",
@@ -124,17 +142,19 @@ class BulkRead:
         after: Position | None,
     ) -> Iterator[tuple[pa.Table, Position | None]]:
         """The job's rows; only the last table moves the position on."""
-        expected = int(result.get("count") or 0)
-        if not expected:
+        expected, url = result.get("count"), result.get("download_url")
+        if expected == 0:
             yield cells.from_rows([], names), after
             return
-        content = self._client.download(str(result["download_url"]))
+        if not url:
+            raise _Failed(f"the job of {module} has no result to download")
+        content = self._client.download(str(url))
         held, rows = None, 0
         for table in cells.from_zip(content):
             if held is not None:
                 yield held, here
             held, rows = table, rows + table.num_rows
-        if held is None or rows < expected:
+        if held is None or rows < int(expected or 0):
             raise _Failed(f"the file of {module} holds {rows} of {expected} records")
         yield held, after
 
@@ -142,9 +162,10 @@ class BulkRead:
 def _next(here: Position, result: Mapping[str, Any]) -> Position | None:
     if not result.get("more_records"):
         return None
+    after: dict[str, Any] = {"page": int(here.get("page") or result.get("page") or 1) + 1}
     if result.get("next_page_token"):
-        return {"token": str(result["next_page_token"])}
-    return {"page": int(here.get("page") or result.get("page") or 1) + 1}
+        after["token"] = str(result["next_page_token"])
+    return after
 
 
 def _unexpected(body: Mapping[str, Any]) -> TransientError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crmbridge.connectors.base import CheckItem
 from crmbridge.connectors.zoho import cells, limits
-from crmbridge.connectors.zoho.client import Refused
+from crmbridge.connectors.zoho.client import Refused, is_hidden
 from crmbridge.connectors.zoho.objects import Module
 from crmbridge.errors import CRMBridgeError
 
@@ -60,9 +60,12 @@ def _module(connector: ZohoConnector, module: Module) -> CheckItem:
         params = {"fields": ",".join([n for n in source.names if n[0] != "$"][:50]), "per_page": SAMPLE}
         rows = connector.client.get(module.name, params).rows
         decoded = source.decoder.decode(cells.from_rows(rows, source.names)) if rows else None
-    except (Refused, CRMBridgeError) as error:
-        said = error.said or str(error)
-        return CheckItem(name, "failed", said, _SCOPES)
+    except Refused as error:
+        if is_hidden(error, module.name):
+            return CheckItem(name, "warning", f"is not read: {error.said}", "Grant it in the user's profile.")
+        return CheckItem(name, "failed", error.said, _SCOPES)
+    except CRMBridgeError as error:
+        return CheckItem(name, "failed", error.said or str(error), error.remedy or _SCOPES)
     detail = f"{len(source.names)} fields are read"
     if hidden:
         detail += f"; not shown to this user: {', '.join(hidden)}"

@@ -23,6 +23,7 @@ from pydantic_core import from_json
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.http import Passing, Token, TokenSource, retrying
 from crmbridge.connectors.zoho import hosts, limits
+from crmbridge.connectors.zoho.objects import HISTORIES, NEEDED
 from crmbridge.connectors.zoho.options import Options
 from crmbridge.connectors.zoho.tokens import Fetch, RememberingVault
 from crmbridge.errors import AuthError, CRMBridgeError, QuotaError
@@ -30,6 +31,8 @@ from crmbridge.errors import AuthError, CRMBridgeError, QuotaError
 VERSION: Final = "v8"
 TIMEOUT: Final = httpx2.Timeout(60.0, connect=5.0)
 REMAINING: Final = "X-API-CREDITS-REMAINING"
+SHORT: Final = 2_000
+"""Bytes; what is longer is no refusal."""
 SUB_POOL: Final = 4
 """Of the sub-pool's ten simultaneous calls, so that the org's other integrations keep theirs."""
 
@@ -58,6 +61,38 @@ class Refused(Exception):
         """Code, message and details in one line."""
         parts = [self.code, self.message, ", ".join(f"{key}={value}" for key, value in self.details.items())]
         return ": ".join(part for part in parts if part)
+
+
+_NOT_ALLOWED: Final = frozenset(
+    {
+        "OAUTH_SCOPE_MISMATCH",
+        "NO_PERMISSION",
+        "INVALID_MODULE",
+        "NOT_SUPPORTED",
+        "NOT_SUPPORTED_FEATURE",
+        "MODULE_NOT_SUPPORTED",
+        "FEATURE_NOT_ENABLED",
+        "FEATURE_NOT_SUPPORTED",
+        "INVALID_URL_PATTERN",
+        "INVALID_REQUEST_METHOD",
+        "AUTHORIZATION_FAILED",
+        "RESOURCE_NOT_FOUND",
+    }
+)
+
+
+def is_not_allowed(error: Refused) -> bool:
+    """Whether this way of reading is closed, while another may be open."""
+    return error.code in _NOT_ALLOWED
+
+
+def is_hidden(error: Refused, module: str) -> bool:
+    """Whether a module is closed to this user or edition, and is one to do without. A missing scope is an
+    error of the configuration, but for histories, which some editions refuse in this way.
+    """
+    if module in NEEDED or not is_not_allowed(error):
+        return False
+    return error.code != "OAUTH_SCOPE_MISMATCH" or module in HISTORIES
 
 
 class Lost(Exception):
@@ -98,6 +133,8 @@ class Client:
         self._tokens = TokenSource(fetch, vault=vault, clock=context.clock)
         self._daily: int | None = None
         self._remaining: int | None = None
+        self.date: datetime | None = None
+        """The CRM's clock, as the last answer told it."""
         self._calls = threading.BoundedSemaphore(limits.FREE.calls - 1)
         self._sub_pool = threading.BoundedSemaphore(SUB_POOL)
 
@@ -202,10 +239,10 @@ class Client:
         """Send with the shared token; a refused one is renewed and the request sent again, once."""
         token = self._tokens.token()
         response = self._sent(send, token, credits, kind, sub_pool, once)
-        if response.status_code == 401 and _code(response) in _TOKEN:
+        if _is_token_refused(response):
             token = self._tokens.renewed(token)
             response = self._sent(send, token, credits, kind, sub_pool, once)
-            if response.status_code == 401 and _code(response) in _TOKEN:
+            if _is_token_refused(response):
                 raise AuthError(
                     "Zoho refuses a token it has just given.",
                     connection=self._context.connection,
@@ -227,6 +264,7 @@ class Client:
             if once:
                 raise Lost(type(error).__name__) from error
             raise Passing(f"no whole answer: {type(error).__name__}") from error
+        self.date = _date(response) or self.date
         remaining = response.headers.get(REMAINING)
         if remaining is not None and remaining.strip().isdigit():
             self._remaining = int(remaining)
@@ -309,6 +347,11 @@ def _body(response: httpx2.Response) -> Body | None:
 
 def _code(response: httpx2.Response) -> str:
     return str((_body(response) or {}).get("code") or "")
+
+
+def _is_token_refused(response: httpx2.Response) -> bool:
+    # Only short answers are looked into: pages of records are read once.
+    return len(response.content) < SHORT and _code(response) in _TOKEN
 
 
 def _has_rows(body: Body) -> bool:

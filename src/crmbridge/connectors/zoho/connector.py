@@ -10,13 +10,14 @@ from pydantic import BaseModel
 
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page
 from crmbridge.connectors.zoho import check, limits
-from crmbridge.connectors.zoho.client import Client, Refused
+from crmbridge.connectors.zoho.client import Client, Refused, is_hidden
 from crmbridge.connectors.zoho.lists import IDS
 from crmbridge.connectors.zoho.mapping import Decoder, Meaning
-from crmbridge.connectors.zoho.objects import MODULES, ORDER, PARENTS, Module
+from crmbridge.connectors.zoho.objects import HISTORIES, MODULES, ORDER, PARENTS, Module
 from crmbridge.connectors.zoho.options import Options
-from crmbridge.connectors.zoho.pull import Puller, ReadBy, Source, is_not_allowed
+from crmbridge.connectors.zoho.pull import Puller, ReadBy
 from crmbridge.connectors.zoho.schema import Schema
+from crmbridge.connectors.zoho.source import Source
 from crmbridge.connectors.zoho.users import pull_users
 from crmbridge.errors import CRMBridgeError
 from crmbridge.model.fields import fields_on
@@ -52,8 +53,9 @@ class ZohoConnector(Connector):
         return [name for name in ORDER if name == "rep" or name in shown]
 
     def modules(self) -> list[Module]:
-        """The modules that are read."""
-        return [module for module in MODULES if module.name in self.schema.modules]
+        """The modules that are read: those the API lists, and histories, which it need not list."""
+        listed = self.schema.modules
+        return [module for module in MODULES if module.name in listed or module.name in HISTORIES]
 
     def org(self) -> Org:
         """The org by its zgid, and its company's name."""
@@ -78,19 +80,26 @@ class ZohoConnector(Connector):
             if object_name == "rep":
                 yield from pull_users(self.client, self.context.zone)
                 return
-            sources = [self.source(module) for module in self.modules() if module.object == object_name]
+            sources = list(self._sources(object_name))
             yield from self._puller.pull(object_name, sources, cursor)
         except Refused as error:
-            if object_name == "stage_change" and is_not_allowed(error):
-                # The history of stages is not open to every edition; deals are read all the same.
-                self.context.log("zoho.no_history", said=error.code)
-                return
             raise CRMBridgeError(
                 f"Zoho refused to show {object_name}s.",
                 connection=self.context.connection,
                 said=error.said,
                 remedy="Run `crmbridge check`: it shows which scope or permission is missing.",
             ) from error
+
+    def _sources(self, object_name: ObjectName) -> Iterator[Source]:
+        """The modules of an object that this user may see. Raises Refused for one that is needed."""
+        for module in self.modules():
+            if module.object == object_name:
+                try:
+                    yield self.source(module)
+                except Refused as error:
+                    if not is_hidden(error, module.name):
+                        raise
+                    self.context.log("zoho.module_not_shown", module=module.name, said=error.code)
 
     def source(self, module: Module) -> Source:
         """How one module is read: its fields, their meaning, its decoder."""

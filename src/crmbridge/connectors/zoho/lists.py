@@ -19,14 +19,11 @@ IDS: Final = 50
 """Ids in one call: the parameter takes 1,024 characters."""
 PAGES_AT_ONCE: Final = 5
 """Pages decoded together: columns of 200 rows cost more than they hold."""
-_BEGIN_AGAIN: Final = frozenset(
-    {
-        "PAGINATION_LIMIT_EXCEEDED",
-        "DISCRETE_PAGINATION_LIMIT_EXCEEDED",
-        "EXPIRED_VALUE",
-        "TOKEN_BOUND_DATA_MISMATCH",
-    }
-)
+STALLED: Final = 3
+"""Times a list is begun again without getting any further."""
+LIMITS: Final = frozenset({"PAGINATION_LIMIT_EXCEEDED", "DISCRETE_PAGINATION_LIMIT_EXCEEDED"})
+"""A list has more pages than Zoho shows."""
+_BEGIN_AGAIN: Final = LIMITS | {"EXPIRED_VALUE", "TOKEN_BOUND_DATA_MISMATCH"}
 Row = dict[str, Any]
 
 
@@ -49,16 +46,16 @@ class Lists:
 
     def changed(self, since: datetime, *, converted: str) -> Iterator[list[Row]]:
         """Rows changed since a moment, that moment included, in pages by the order of change."""
-        begin = since
+        begin, stalled = since, 0
         while True:
-            last = begin
-            ended = yield from self._once(begin, converted)
-            if ended is None:
+            last = yield from self._once(begin, converted)
+            if last is None:
                 return
-            last = max(last, ended)
-            if last == begin and begin != since:
+            stalled = 0 if last > begin else stalled + 1
+            if stalled == STALLED:
                 raise TransientError(
-                    f"more than 100,000 records of {self._module} changed in one second.",
+                    f"the list of {self._module} does not get beyond {begin:%Y-%m-%d %H:%M:%S} UTC: its "
+                    "page tokens do not hold, or more than 100,000 records changed in that second.",
                     remedy="Give the token the scope ZohoCRM.coql.READ: queries have no such limit.",
                 )
             self._log("zoho.list_begins_again", module=self._module)

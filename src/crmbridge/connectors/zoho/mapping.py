@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from crmbridge.connectors.base import SetAside
 from crmbridge.connectors.files.cells import FieldRule, field_rules
-from crmbridge.connectors.zoho.objects import NUMBERS, OUTCOMES, PARENTS, STATUS_OUTCOMES, Module
+from crmbridge.connectors.zoho.objects import FORMER, NUMBERS, OUTCOMES, PARENTS, STATUS_OUTCOMES, Module
 from crmbridge.connectors.zoho.options import Stages
 from crmbridge.connectors.zoho.schema import ModuleFields, ZohoField, is_ours
 from crmbridge.model.columns import ABSENT, attribute_column, schema, to_table
@@ -105,6 +105,8 @@ class Decoder:
         }.items():
             if name in texts:
                 raw[field_name] = texts[name]
+        if FORMER in texts:
+            raw["from_stage"] = texts[FORMER]
         if self._module.object == "lead":
             raw |= self._lead(texts, raw, converted)
         elif self._module.object == "deal":

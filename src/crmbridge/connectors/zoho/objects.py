@@ -214,8 +214,14 @@ WON: Final = "Closed Won"
 LOST: Final = frozenset({"Closed Lost", "Closed Lost to Competition", "Closed-Lost to Competition"})
 """The forecast types of pipelines, and the names of Zoho's own stages."""
 
+NEEDED: Final = frozenset({"Leads", "Deals"})
+"""Modules without which there is nothing to score. A user may lack the others: then they are not read."""
+
 HISTORIES: Final = frozenset({"DealHistory"})
 """Modules without a page of their own in the CRM: the API shows them all the same, or refuses them."""
+
+FORMER: Final = "$from_stage"
+"""A column that is added to a history: the stage before, null for a deal's first row."""
 
 BULK_READ_NOT: Final = HISTORIES
 """Modules of ours that the vendor's list for Bulk Read does not have: they are read by queries."""

@@ -4,14 +4,19 @@ A module's state is its cursor: `since` and `recent` (what was read of the last 
 once more costs no new versions), `left_out` (fields that queries do not take), `deleted` (until when
 deletions are known) and, while it is read for the first time by Bulk Read, `backfill` (the job and its page).
 Moments are the CRM's own.
+
+Once a week everything is read anew, in the same way as for the first time: what Zoho's list of deletions does
+not tell (merged records, old deletions) is found by it, and what changes without a record's Modified_Time
+(formulas, rollups).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any, Final, Literal
 
 import pyarrow as pa
@@ -20,10 +25,13 @@ import pyarrow.compute as pc
 from crmbridge.connectors.base import Context, Cursor, Page
 from crmbridge.connectors.zoho import cells, limits
 from crmbridge.connectors.zoho.bulk import BulkRead
-from crmbridge.connectors.zoho.client import Answer, Client, Refused
-from crmbridge.connectors.zoho.lists import Lists
+from crmbridge.connectors.zoho.client import Answer, Client, Refused, is_hidden, is_not_allowed
+from crmbridge.connectors.zoho.history import StageHistory
+from crmbridge.connectors.zoho.lists import LIMITS, Lists
 from crmbridge.connectors.zoho.mapping import Decoder, nothing
-from crmbridge.connectors.zoho.objects import BULK_READ_NOT, Module
+from crmbridge.connectors.zoho.objects import BULK_READ_NOT, HISTORIES, Module
+from crmbridge.connectors.zoho.queries import Place, Queries
+from crmbridge.connectors.zoho.source import Source
 from crmbridge.model.records import ObjectName
 
 OVERLAP: Final = timedelta(minutes=5)
@@ -31,27 +39,13 @@ OVERLAP: Final = timedelta(minutes=5)
 RECENT: Final = 5_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 QUERY_FIELDS: Final = 500
+FULL_EVERY: Final = timedelta(days=7)
+_FULL: Final = "$full"
+"""Beside the modules' states: when everything was last begun to be read."""
 BULK_FIELDS: Final = 200
 
 ReadBy = Literal["auto", "query", "list"]
 State = dict[str, Any]
-
-
-@dataclass
-class Source:
-    """A module about to be read: the fields asked for, and how."""
-
-    module: Module
-    names: list[str]
-    decoder: Decoder
-    by_query: bool = True
-    by_bulk: bool = True
-    known: set[str] = field(default_factory=set)
-    """The ids read in this run."""
-    left_out: list[str] = field(default_factory=list)
-    """Fields that queries were found not to take."""
-    whole: bool = False
-    """Whether this call has read all there is, in one piece."""
 
 
 class Puller:
@@ -67,7 +61,8 @@ class Puller:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client, self._context, self._read_by = client, context, read_by
-        self._query_rows = page_size or limits.COQL_PAGE
+        self._queries = Queries(client, page_size or limits.COQL_PAGE, log=context.log)
+        self._histories = StageHistory(self._queries)
         self._lists = Lists(client, page_size or limits.LIST_PAGE, log=context.log)
         self._bulk = BulkRead(client, context, sleep)
 
@@ -80,6 +75,7 @@ class Puller:
             by_query=self._read_by != "list" and len(names) < QUERY_FIELDS,
             by_bulk=self._read_by == "auto" and len(names) < BULK_FIELDS and module.name not in BULK_READ_NOT,
             known=known,
+            log=self._context.log,
         )
 
     def pull(
@@ -87,13 +83,29 @@ class Puller:
     ) -> Iterator[Page]:
         """The pages of all modules of an object; the cursor holds the state of each."""
         states: dict[str, Any] = dict(cursor or {})
+        now = self._context.clock()
+        full = not cursor or self._is_due(states, now)
+        if full:
+            states = {_FULL: _text(now)}
         for source in sources:
             name = source.module.name
-            for page, state in self._module(source, states.get(name)):
-                states = {**states, name: state}
-                yield replace(page, cursor=states)
-        if cursor is None and all(source.whole for source in sources):
+            try:
+                for page, state in self._module(source, states.get(name)):
+                    states = {**states, name: state}
+                    yield replace(page, cursor=states)
+            except Refused as error:
+                if not is_hidden(error, name):
+                    raise
+                source.whole = False
+                self._context.log("zoho.module_not_shown", module=name, said=error.code)
+        if full and all(source.whole for source in sources):
             yield Page(object_name, nothing(object_name), states, complete=True)
+
+    def _is_due(self, states: Mapping[str, Any], now: datetime) -> bool:
+        """Whether it is time to read everything anew; what was begun is first read to its end."""
+        if any("backfill" in state for name, state in states.items() if name != _FULL):
+            return False
+        return _FULL not in states or now - _moment(states[_FULL]) >= FULL_EVERY
 
     def _module(self, source: Source, state: State | None) -> Iterator[tuple[Page, State]]:
         state = dict(state) if state else {}
@@ -106,7 +118,11 @@ class Puller:
                 yield from self._backfill(source, state, hidden)
             yield from self._deleted(source, state)
             yield from self._changes(source, state)
-        if hidden is not None and source.by_query and not (_tells(source) and self._shows(source, hidden)):
+        if (
+            hidden is not None
+            and source.by_query
+            and not (source.tells_conversion and self._shows(source, hidden))
+        ):
             yield from self._converted(source, state)
 
     # -- for the first time --
@@ -114,10 +130,11 @@ class Puller:
     def _first(self, source: Source, state: State, hidden: str | None) -> Iterator[tuple[Page, State]]:
         """All there is: one query where that suffices, else Bulk Read, else page by page."""
         state |= {"since": _text(EPOCH), "recent": {}}
-        answer = self._query(source, (EPOCH, None)) if source.by_query else None
+        source.from_start = True
+        answer = self._queries.page(source, (EPOCH, None))
         start = self._now(answer)
         state["deleted"] = _text(start)
-        if answer is not None and not _more(answer, self._query_rows):
+        if answer is not None and not self._queries.has_more(answer):
             source.whole = True
             page = self._page(source, cells.from_rows(answer.rows, source.names), state)
             yield page, self._settled(state, start)
@@ -148,9 +165,8 @@ class Puller:
                     state["backfill"] = position
                 yield page, dict(state)
         except Refused as error:
-            if not is_not_allowed(error):
-                raise
-            self._context.log("zoho.no_bulk_read", module=source.module.name, said=error.code)
+            # This module, one of its fields or this token is not open to jobs: queries and lists are.
+            self._context.log("zoho.no_bulk_read", module=source.module.name, said=error.said[:200])
             source.by_bulk = False
             state["since"] = _text(EPOCH)
             return
@@ -164,16 +180,13 @@ class Puller:
     def _changes(self, source: Source, state: State) -> Iterator[tuple[Page, State]]:
         state.pop("backfill", None)
         begin = max(_moment(state["since"]) - OVERLAP, EPOCH)
-        at: tuple[datetime, str | None] = (begin, None)
-        while source.by_query:
-            answer = self._query(source, at)
-            if answer is None:
-                break
+        at: Place = (begin, None)
+        while (answer := self._queries.page(source, at)) is not None:
             rows = answer.rows
             if rows:
                 at = (_moment(rows[-1]["Modified_Time"]), str(rows[-1]["id"]))
                 yield from self._news(source, rows, state, at[0])
-            if not _more(answer, self._query_rows) or not rows:
+            if not self._queries.has_more(answer) or not rows:
                 return
         self._lists.start(source.module.name, source.names)
         for rows in self._lists.changed(max(at[0], begin), converted="both"):
@@ -199,64 +212,48 @@ class Puller:
         converted: bool | None = None,
     ) -> Iterator[tuple[Page, State]]:
         """The rows that the last pull has not seen, and the state after them."""
+        table = cells.from_rows(rows, source.names)
         recent = state["recent"]
-        news = [row for row in rows if recent.get(row["id"]) != _text(_moment(row["Modified_Time"]))]
-        if not news:
-            return
-        page = self._page(source, cells.from_rows(news, source.names), state, converted=converted)
-        yield page, self._settled(state, max(last, _moment(state["since"])))
+        if recent:
+            ids = table["id"].to_pylist()
+            old = [place for place, identifier in enumerate(ids) if identifier in recent]
+            marks = _marks(table.take(pa.array(old, pa.int64()))) if old else {}
+            new = [marks.get(identifier) != recent.get(identifier, "") for identifier in ids]
+            table = table.filter(pa.array(new, pa.bool_()))
+        if table.num_rows:
+            page = self._page(source, table, state, converted=converted)
+            yield page, self._settled(state, max(last, _moment(state["since"])))
 
     def _deleted(self, source: Source, state: State) -> Iterator[tuple[Page, State]]:
         if not source.module.deletions:
             return
         found: list[str] = []
-        number, until = 1, None
+        until: datetime | None = None
         headers = {"If-Modified-Since": _text(_moment(state["deleted"]) - OVERLAP)}
+        params: dict[str, Any] = {"type": "all", "per_page": limits.LIST_PAGE, "page": 1}
         while True:
-            params = {"type": "all", "per_page": limits.LIST_PAGE, "page": number}
             try:
                 answer = self._client.get(f"{source.module.name}/deleted", params, headers=headers)
             except Refused as error:
-                if not is_not_allowed(error):
+                if not is_not_allowed(error) and error.code not in LIMITS:
                     raise
+                # What is not told now is found when everything is read anew.
                 self._context.log("zoho.no_deletions", module=source.module.name, said=error.code)
-                return
+                until = None
+                break
             until = until or self._now(answer)
             found += [str(row["id"]) for row in answer.rows if row.get("id")]
             if not answer.info.get("more_records") or not answer.rows:
                 break
-            number += 1
+            token = answer.info.get("next_page_token")
+            number = int(params.pop("page", 0)) + 1
+            params = {**params, "page_token": token} if token else {**params, "page": number}
         if found:
-            state["deleted"] = _text(until)
+            if until is not None:
+                state["deleted"] = _text(until)
             yield Page(source.module.object, nothing(source.module.object), {}, found), dict(state)
 
     # -- requests --
-
-    def _query(self, source: Source, at: tuple[datetime, str | None]) -> Answer | None:
-        """The rows after a position, in order; None where queries of the module are not allowed."""
-        while True:
-            try:
-                answer = self._client.query(_select(source, at, self._query_rows))
-            except Refused as error:
-                column = error.details.get("column_name") or error.details.get("api_name")
-                if error.code in ("INVALID_QUERY", "INVALID_DATA") and column in source.names:
-                    if column == "Modified_Time":
-                        break
-                    # Some fields can't be queried in some orgs: the others are.
-                    self._context.log("zoho.not_queried", module=source.module.name, field=column)
-                    source.names.remove(str(column))
-                    source.left_out.append(str(column))
-                elif self._query_rows > limits.COQL_SMALL_PAGE and _is_about_limit(error):
-                    self._query_rows = limits.COQL_SMALL_PAGE
-                elif is_not_allowed(error) or error.code in ("INVALID_QUERY", "SYNTAX_ERROR"):
-                    self._context.log("zoho.no_queries", module=source.module.name, said=error.code)
-                    break
-                else:
-                    raise
-            else:
-                return answer
-        source.by_query = False
-        return None
 
     def _converted_lead(self, source: Source) -> str | None:
         """A converted lead, to see by it whether queries and jobs show such; None where there is none."""
@@ -267,20 +264,19 @@ class Puller:
         return str(rows[0]["id"]) if rows else None
 
     def _shows(self, source: Source, identifier: str) -> bool:
-        if identifier in source.known:
-            return True
-        select = f"select id from {source.module.name} where id = '{identifier}' limit 1"  # noqa: S608 - COQL
-        return bool(self._client.query(select).rows)
+        return identifier in source.known or self._queries.exists(source.module.name, identifier)
 
     # -- helpers --
 
     def _page(self, source: Source, table: pa.Table, state: State, converted: bool | None = None) -> Page:
-        decoded = source.decoder.decode(table, converted=converted)
-        if source.left_out:
-            state["left_out"] = sorted({*state.get("left_out", ()), *source.left_out})
         if table.num_rows:
             source.known.update(table["id"].to_pylist())
             self._remember(table, state)
+            if source.module.name in HISTORIES:
+                table = self._histories.changes(source, table)
+        decoded = source.decoder.decode(table, converted=converted)
+        if source.left_out:
+            state["left_out"] = sorted({*state.get("left_out", ()), *source.left_out})
         return Page(source.module.object, decoded.table, {}, (), decoded.set_aside, decoded.held)
 
     def _remember(self, table: pa.Table, state: State) -> None:
@@ -288,11 +284,9 @@ class Puller:
         if "Modified_Time" not in table.column_names:
             return
         begin = self._context.clock() - 2 * OVERLAP
-        moments = table["Modified_Time"].cast(pa.timestamp("s", "UTC"))
-        late = table.select(["id", "Modified_Time"]).filter(pc.greater_equal(moments, begin))
-        pairs = zip(late["id"].to_pylist(), late["Modified_Time"].to_pylist(), strict=True)
-        young = {identifier: _text(_moment(text)) for identifier, text in pairs}
-        state["recent"] = {**state["recent"], **young}
+        late = table.filter(_is_since(table["Modified_Time"], begin))
+        if late.num_rows <= RECENT:
+            state["recent"] = {**state["recent"], **_marks(late)}
 
     def _settled(self, state: State, since: datetime) -> State:
         """The state once its page is stored: `recent` reaches back as far as is read once more."""
@@ -304,57 +298,28 @@ class Puller:
 
     def _now(self, answer: Answer | None) -> datetime:
         """Now, by the CRM's clock where it is behind ours."""
-        now = self._context.clock().astimezone(UTC)
-        return min(now, answer.date) if answer is not None and answer.date else now
+        now, said = self._context.clock().astimezone(UTC), answer.date if answer else self._client.date
+        return min(now, said) if said else now
 
 
-def _select(source: Source, at: tuple[datetime, str | None], limit: int) -> str:
-    moment, after = _text(at[0]), at[1]
-    where = f"Modified_Time >= '{moment}'"
-    if after is not None:
-        where = f"({where} and (Modified_Time > '{moment}' or id > '{after}'))"
-    columns = ", ".join(["id", *(name for name in source.names if name != "id")])
-    return (
-        f"select {columns} from {source.module.name} where {where} "  # noqa: S608 - COQL, names from metadata
-        f"order by Modified_Time asc, id asc limit {limit}"
-    )
+def _is_since(texts: pa.ChunkedArray, begin: datetime) -> pa.ChunkedArray:
+    try:
+        moments = texts.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        moments = pa.chunked_array([[_moment(text) if text else None for text in texts.to_pylist()]])
+    return pc.fill_null(pc.greater_equal(moments, pa.scalar(begin, pa.timestamp("us", "UTC"))), False)
 
 
-def _tells(source: Source) -> bool:
-    """Whether a lead's row says that it was converted."""
-    return not {"Converted__s", "$converted", "Converted_Date_Time"}.isdisjoint(source.names)
-
-
-def _more(answer: Answer, limit: int) -> bool:
-    more = answer.info.get("more_records")
-    return bool(more) if more is not None else len(answer.rows) >= limit
-
-
-_NOT_ALLOWED: Final = frozenset(
-    {
-        "OAUTH_SCOPE_MISMATCH",
-        "NO_PERMISSION",
-        "INVALID_MODULE",
-        "NOT_SUPPORTED",
-        "NOT_SUPPORTED_FEATURE",
-        "MODULE_NOT_SUPPORTED",
-        "FEATURE_NOT_ENABLED",
-        "FEATURE_NOT_SUPPORTED",
-        "INVALID_URL_PATTERN",
-        "INVALID_REQUEST_METHOD",
-        "AUTHORIZATION_FAILED",
-        "RESOURCE_NOT_FOUND",
-    }
-)
-
-
-def is_not_allowed(error: Refused) -> bool:
-    """Whether this way of reading is closed, while another may be open."""
-    return error.code in _NOT_ALLOWED
-
-
-def _is_about_limit(error: Refused) -> bool:
-    return error.code == "LIMIT_EXCEEDED" or "limit" in error.message.lower() or "limit" in error.details
+def _marks(table: pa.Table) -> dict[str, str]:
+    """What a row is known by when it is met once more: its moment, and a digest of all its values, for
+    moments are told to the second alone.
+    """
+    found = {}
+    for row in table.to_pylist():
+        said = sorted((name, cell) for name, cell in row.items() if cell is not None)
+        digest = blake2b(repr(said).encode(), digest_size=8).hexdigest()
+        found[row["id"]] = f"{_text(_moment(row['Modified_Time']))} {digest}"
+    return found
 
 
 def _moment(text: str) -> datetime:

@@ -162,13 +162,10 @@ class Schema:
         }
 
     def fields(self, module: str) -> ModuleFields:
-        """The fields of a module that this user may see."""
+        """The fields of a module that this user may see. Raises Refused where the module is closed."""
         if module not in self._fields:
-            try:
-                answer = self._client.get("settings/fields", {"module": module})
-            except Refused as error:
-                raise self._no_access(error) from error
-            fields = [ZohoField.of(raw) for raw in answer.body.get("fields") or []]
+            answer = self._client.get("settings/fields", {"module": module})
+            fields = [ZohoField.of(raw) for raw in answer.body.get("fields") or [] if raw.get("api_name")]
             self._fields[module] = ModuleFields({field.name: field for field in fields})
         return self._fields[module]
 

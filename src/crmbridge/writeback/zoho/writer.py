@@ -15,13 +15,14 @@ from crmbridge.connectors.zoho.lists import IDS
 from crmbridge.connectors.zoho.mapping import own_values
 from crmbridge.connectors.zoho.objects import BULK_WRITE
 from crmbridge.connectors.zoho.options import Options
-from crmbridge.connectors.zoho.schema import Schema, ZohoField
+from crmbridge.connectors.zoho.schema import ModuleFields, Schema, ZohoField
 from crmbridge.errors import AuthError, CRMBridgeError, QuotaError, SettingsError, TransientError
 from crmbridge.model.fields import FieldValue, fields_on
 from crmbridge.model.records import ObjectName
 from crmbridge.writeback.base import Change, InstallStep, Outcome, Writer
 from crmbridge.writeback.zoho import bulk, install
 from crmbridge.writeback.zoho.answers import outcomes
+from crmbridge.writeback.zoho.install import Wanted
 from crmbridge.writeback.zoho.values import sent
 
 MODULES: Final[Mapping[ObjectName, str]] = MappingProxyType(
@@ -54,18 +55,18 @@ class ZohoWriter(Writer):
 
     def install(self, *, dry_run: bool) -> Iterator[InstallStep]:
         """Create the missing fields; conflicts come first, and then nothing is made."""
-        fields = install.wanted(self.schema, MODULES, self.context.fields)
+        fields = self._wanted(self.context.fields)
         yield from install.install(self.client, self.schema, fields, dry_run=dry_run)
 
     def uninstall(self, *, dry_run: bool) -> Iterator[InstallStep]:
         """Remove every field of the catalogue that is ours, whichever were chosen last."""
-        fields = install.wanted(self.schema, MODULES, install.ALL_KEYS)
+        fields = self._wanted(install.ALL_KEYS)
         yield from install.uninstall(self.client, self.schema, fields, dry_run=dry_run)
 
     def check(self) -> Iterator[CheckItem]:
         """Each of our fields: there, of the right type, writable."""
         try:
-            fields = install.wanted(self.schema, MODULES, self.context.fields)
+            fields = self._wanted(self.context.fields)
         except CRMBridgeError as error:
             yield CheckItem("fields", "failed", error.what, error.remedy)
             return
@@ -98,7 +99,7 @@ class ZohoWriter(Writer):
         """
         _ = self.schema.organisation
         keys = {key for change in changes for key in change.values}
-        own = self.schema.fields(MODULES[object_name]).own(sorted(keys))
+        own = self._fields(object_name).own(sorted(keys))
         missing = sorted(keys - own.keys())
         if missing:
             raise SettingsError(
@@ -190,7 +191,19 @@ class ZohoWriter(Writer):
     def _own(self, object_name: ObjectName) -> dict[str, ZohoField]:
         _ = self.schema.organisation
         keys = [field.key for field in fields_on(object_name, self.context.fields)]
-        return self.schema.fields(MODULES[object_name]).own(keys)
+        return self._fields(object_name).own(keys)
+
+    def _fields(self, object_name: ObjectName) -> ModuleFields:
+        try:
+            return self.schema.fields(MODULES[object_name])
+        except Refused as error:
+            raise self._refused(error) from error
+
+    def _wanted(self, keys: Sequence[str]) -> list[Wanted]:
+        try:
+            return install.wanted(self.schema, MODULES, keys)
+        except Refused as error:
+            raise self._refused(error) from error
 
     def _refused(self, error: CRMBridgeError | Refused) -> CRMBridgeError:
         if isinstance(error, CRMBridgeError):
