@@ -70,6 +70,7 @@ class Api:
         start = bisect_left(all_, int(after), key=lambda each: int(each.id))
         page, beyond = all_[start : start + limit], all_[start + limit : start + limit + 1]
         asked = _names(query, "properties")
+        self._shown(asked)
         answer: Json = {"results": [self.portal.shown(kind, each, asked, history) for each in page]}
         if beyond:
             answer["paging"] = {"next": {"after": beyond[0].id, "link": "https://api.hubapi.com/next"}}
@@ -94,6 +95,7 @@ class Api:
             else:
                 found[identifier] = record
         asked = body.get("properties") or []
+        self._shown(asked)
         results = [self.portal.shown(kind, each, asked, history) for each in found.values()]
         return self._batch(results, [_not_found(kind, missing)] if missing else [])
 
@@ -130,9 +132,19 @@ class Api:
             "total": len(found),
             "results": [self.portal.shown(kind, each, asked) for each in page],
         }
-        if after + limit < len(found):
+        at_end = after + limit >= 10_000 and self.portal.switches.last_search_page_ends
+        if after + limit < len(found) and not at_end:
             answer["paging"] = {"next": {"after": str(after + limit)}}
         return 200, answer
+
+    def _shown(self, asked: Sequence[str]) -> None:
+        """Refuses what may not be shown."""
+        switches = self.portal.switches
+        refused = sorted(switches.refused_properties & set(asked))
+        if refused:
+            context = {"propertyName": refused} if switches.names_refused else {}
+            error = {"message": "no access to a sensitive property", "context": context}
+            raise Problem(403, "MISSING_SCOPES", "This app may not read a property.", errors=[error])
 
     def _searched(self, kind: str, groups: Sequence[Json], sorts: Sequence[Json]) -> list[Record]:
         """All that pass, in order; kept for the next page of the same search."""

@@ -128,6 +128,20 @@ class Switches:
     """Writing an equal value changes the stamp."""
     restored_values: bool = False
     """A property brought back from the archive brings its values back."""
+    durations_in_ms: bool = False
+    """The unit of `hs_v2_latest_time_in_...` and the like; else seconds."""
+    service_keys: bool = True
+    """The edition takes service keys; else they are refused as unknown tokens."""
+    restoring_bumps: bool = False
+    """Bringing a record back from the bin changes its stamp."""
+    linking_bumps: bool = False
+    """A new association changes the stamps of the two records."""
+    last_search_page_ends: bool = False
+    """The last page a search may show names no next one, though there are more records."""
+    refused_properties: frozenset[str] = frozenset()
+    """Properties that a list names and a read refuses to show."""
+    names_refused: bool = False
+    """The refusal of a property says which one."""
     leads: bool = True
     lead_refusal: int = 403
     limit_headers: bool = True
@@ -250,6 +264,14 @@ class Portal:
         self.records[kind][identifier].archived = self.clock()
         self.version += 1
 
+    def restore(self, kind: str, identifier: str) -> None:
+        """Bring a record back from the bin."""
+        record = self.records[kind][identifier]
+        record.archived = None
+        if self.switches.restoring_bumps:
+            record.updated = self.clock()
+        self.version += 1
+
     def merge(self, kind: str, winner: str, loser: str) -> None:
         """The loser's id goes on as another name of the winner."""
         del self.records[kind][loser]
@@ -261,6 +283,10 @@ class Portal:
         """Associate two records, both ways."""
         self._link(kind, one, to, other, types or (279,))
         self._link(to, other, kind, one, types or (280,))
+        if self.switches.linking_bumps:
+            for of, which in ((kind, one), (to, other)):
+                self.records[of][which].updated = self.clock()
+            self.version += 1
 
     def _link(self, kind: str, one: str, to: str, other: str, types: Iterable[int]) -> None:
         entry = {
@@ -291,6 +317,9 @@ class Portal:
             return iso(record.created)
         if name == "hs_object_id":
             return record.id
+        if name.startswith("hs_v2_latest_time_in_"):
+            passed = self.clock() - record.created
+            return str(int(passed.total_seconds() * (1_000 if self.switches.durations_in_ms else 1)))
         return record.properties.get(name)
 
     def shown(self, kind: str, record: Record, asked: Iterable[str], history: Iterable[str] = ()) -> Json:
@@ -319,10 +348,11 @@ class Portal:
         return body
 
 
-def _stage(identifier: str, **metadata: str) -> Json:
+def stage(identifier: str, label: str, **metadata: str) -> Json:
+    """A stage of a pipeline as the API shows it."""
     return {
         "id": identifier,
-        "label": identifier,
+        "label": label,
         "displayOrder": 0,
         "metadata": metadata,
         "createdAt": "1970-01-01T00:00:00Z",
@@ -332,7 +362,8 @@ def _stage(identifier: str, **metadata: str) -> Json:
     }
 
 
-def _pipeline(identifier: str, label: str, stages: list[Json]) -> Json:
+def pipeline(identifier: str, label: str, stages: list[Json]) -> Json:
+    """A pipeline as the API shows it."""
     moment = "1970-01-01T00:00:00Z"
     return {
         "id": identifier,
@@ -347,22 +378,19 @@ def _pipeline(identifier: str, label: str, stages: list[Json]) -> Json:
 
 def _deal_pipeline() -> Json:
     stages = [
-        _stage("appointmentscheduled", isClosed="false", probability="0.2"),
-        _stage("contractsent", isClosed="false", probability="0.9"),
-        _stage("closedwon", isClosed="true", probability="1.0"),
-        _stage("closedlost", isClosed="true", probability="0.0"),
+        stage("appointmentscheduled", "Appointment Scheduled", isClosed="false", probability="0.2"),
+        stage("contractsent", "Contract Sent", isClosed="false", probability="0.9"),
+        stage("closedwon", "Closed Won", isClosed="true", probability="1.0"),
+        stage("closedlost", "Closed Lost", isClosed="true", probability="0.0"),
     ]
-    return _pipeline("default", "Sales Pipeline", stages)
+    return pipeline("default", "Sales Pipeline", stages)
 
 
 def _lead_pipeline() -> Json:
     stages = [
-        _stage(name, isClosed=closed)
-        for name, closed in (
-            ("new-stage-id", "false"),
-            ("attempting-stage-id", "false"),
-            ("qualified-stage-id", "true"),
-            ("unqualified-stage-id", "true"),
-        )
+        stage("new-stage-id", "New", isClosed="false"),
+        stage("attempting-stage-id", "Attempting", isClosed="false"),
+        stage("qualified-stage-id", "Qualified", isClosed="true"),
+        stage("unqualified-stage-id", "Disqualified", isClosed="true"),
     ]
-    return _pipeline("lead-pipeline-id", "Lead pipeline", stages)
+    return pipeline("lead-pipeline-id", "Lead pipeline", stages)

@@ -406,6 +406,7 @@ def test_a_deal_knows_its_stage_people_and_currency(hub: Hub, portal: Portal) ->
     assert isinstance(found, Deal)
     assert (found.account_id, found.contact_id, found.owner_id) == (second, contact, "77")
     assert (found.is_closed, found.is_won, found.currency) == (True, True, "USD")
+    assert (found.stage, found.attributes["dealstage"]) == ("Closed Won", "closedwon")
     assert found.closed_at == datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
     assert found.expected_close == date(2026, 4, 1)  # in Berlin
 
@@ -432,11 +433,11 @@ def test_the_history_of_a_stage_becomes_its_changes(hub: Hub, portal: Portal) ->
     )
     changes = [each for each in hub.pull("stage_change").records.values() if isinstance(each, StageChange)]
     assert [(each.from_stage, each.to_stage) for each in changes] == [
-        (None, "appointmentscheduled"),
-        ("appointmentscheduled", "contractsent"),
-        ("contractsent", "closedwon"),
-        ("closedwon", "contractsent"),
-        ("contractsent", "closedlost"),
+        (None, "Appointment Scheduled"),
+        ("Appointment Scheduled", "Contract Sent"),
+        ("Contract Sent", "Closed Won"),
+        ("Closed Won", "Contract Sent"),
+        ("Contract Sent", "Closed Lost"),
     ]
     assert changes[1].rep_id == "77"
     assert len({each.id for each in changes}) == 5

@@ -38,9 +38,12 @@ TIMEOUTS: Final = (5.0, 60.0)
 """Seconds to connect, and to wait for bytes."""
 WORKERS: Final = 8
 MIGRATION: Final = 477
+ABSENT: Final = frozenset({400, 403, 404})
+"""How HubSpot refuses a type of object that the portal's edition or the key does not have."""
 _NEVER_RETRIED: Final = urllib3.Retry(0, redirect=0, raise_on_redirect=False, raise_on_status=False)
 """Retries are ours; a redirect is not followed, so that the token goes nowhere else."""
 _WAITS: Final[Mapping[str, float]] = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+_POLICIES: Final = ("DAILY", *_WAITS)
 _PASSING: Final = frozenset({408, 423, 425, 429, MIGRATION, *range(500, 505), *range(520, 527)})
 _MAY_HAVE_WORKED: Final = frozenset({408, 500, 502, 504, 520, 522, 524})
 """After these nobody knows whether a write took effect."""
@@ -305,7 +308,9 @@ class Client:
         return Refused(status, body, connection=self.context.connection, path=path)
 
     def _too_many(self, body: Json, said: str, asked: int | None, *, search: bool) -> Exception:
-        policy = str(body.get("policyName") or "").upper()
+        # Some answers have the policy in their message alone.
+        words = f"{body.get('policyName') or ''} {body.get('message') or ''}".upper()
+        policy = next((each for each in _POLICIES if each in words), "")
         if policy == "DAILY":
             return QuotaError(
                 "the portal's daily limit of API calls is used up.",
@@ -403,6 +408,13 @@ class _Unauthorized(Exception):
 
 
 _CLIENTS: WeakValueDictionary[int, Client] = WeakValueDictionary()
+
+
+def listed(body: Json) -> str | None:
+    """A `Check`: the answer must have a list of results."""
+    results = body.get("results")
+    good = isinstance(results, list) and all(isinstance(each, dict) for each in results)
+    return None if good else "an answer without results"
 
 
 def errors_of(body: Json) -> list[Json]:

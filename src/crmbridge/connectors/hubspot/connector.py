@@ -11,7 +11,7 @@ from pydantic import BaseModel, JsonValue
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page, SetAside
 from crmbridge.connectors.hubspot import objects
 from crmbridge.connectors.hubspot.check import check
-from crmbridge.connectors.hubspot.client import Client, Json, Refused
+from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused
 from crmbridge.connectors.hubspot.feed import BLOCK, Block, Feed, State
 from crmbridge.connectors.hubspot.leads import lead_kind
 from crmbridge.connectors.hubspot.mapping import Facts, Mapper
@@ -77,7 +77,7 @@ class HubSpotConnector(Connector):
         TransientError.
         """
         if object_name == "rep":
-            yield self._reps()
+            yield from self._reps(cursor)
         elif object_name == "stage_change":
             yield from self._stage_changes(cursor)
         elif object_name == "activity":
@@ -134,6 +134,7 @@ class HubSpotConnector(Connector):
     def _decoded(
         self, object_name: ObjectName, kind: HubSpotObject, state: State | None
     ) -> Iterator[tuple[Block, Page]]:
+        was_there = state is not None
         try:
             mapper = self._mapper(object_name, kind)
             feed = self._feed(kind, mapper.asked, kind.history)
@@ -146,26 +147,27 @@ class HubSpotConnector(Connector):
                             ids["lead_id"] = ids["contact_id"]
                 decoded = mapper.decode(block.records, linked)
                 deleted = [mapper.identity({"id": identifier}) for identifier in block.deleted]
+                was_there = True
                 yield block, Page(object_name, decoded.table, {}, deleted, decoded.set_aside, decoded.held)
         except Refused as error:
-            self._without(kind, error, was_there=state is not None)
+            self._without(kind.name, error, was_there=was_there)
 
-    def _without(self, kind: HubSpotObject, error: Refused, *, was_there: bool) -> None:
-        """403, 404 or 400 at the first read: the edition or the key has no such object, and `check` says so.
-
-        Later, it means that the key has lost its rights: that must not go on unnoticed.
+    def _without(self, kind: str, error: Refused, *, was_there: bool) -> None:
+        """403 at the first read: the key has no such object, and `check` says so; so do 400 and 404 of what
+        not every edition has. Later, the key has lost its rights: that must not go on unnoticed.
         """
-        if error.status not in (400, 403, 404) or (was_there and error.status != 403):
+        may_lack = {403} if was_there or kind in objects.EVERYWHERE else ABSENT
+        if error.status not in may_lack:
             raise error
         if was_there:
-            scopes = ", ".join(error.scopes) or f"crm.objects.{kind.name}.read"
+            scopes = ", ".join(error.scopes) or f"crm.objects.{kind}.read"
             raise AuthError(
-                f"the key may no longer read {kind.name}.",
+                f"the key may no longer read {kind}.",
                 connection=self.context.connection,
                 said=error.message or None,
                 remedy=f"Grant {scopes} again.",
             ) from error
-        self.context.log("hubspot.no_object", object=kind.name, status=error.status, scopes=error.scopes)
+        self.context.log("hubspot.no_object", object=kind, status=error.status, scopes=error.scopes)
 
     def _feed(self, kind: HubSpotObject, asked: Sequence[str], history: Sequence[str]) -> Feed:
         return Feed(
@@ -175,13 +177,18 @@ class HubSpotConnector(Connector):
             history=history,
             overlap=int(self.options.overlap_minutes * _MINUTE),
             deletions=int(self.options.deletions_hours * _HOUR),
+            reconcile=int(self.options.reconcile_hours * _HOUR),
             block=self._block,
         )
 
     def _mapper(self, object_name: ObjectName, kind: HubSpotObject) -> Mapper:
         if kind.name not in self._properties:
             self._properties[kind.name] = read_properties(self.client, kind.name)
-        stages = {"lead": self._lead_stages, "deal": self._deal_stages}.get(object_name, Stages)()
+        stages = Stages()
+        if object_name == "deal":
+            stages = self._deal_stages
+        elif object_name == "lead" and not self._lead_is_contact:
+            stages = read_stages(self.client, objects.LEADS.name)
         facts = Facts(self.context.zone, stages, self._currency(object_name), self._lead_is_contact)
         return Mapper(
             object_name,
@@ -206,40 +213,55 @@ class HubSpotConnector(Connector):
             yield Page("stage_change", to_table("stage_change", []), spool.end, complete=cursor is None)
             return
         feed = self._feed(objects.DEALS, ("hs_object_id",), objects.DEALS.history)
+        was_there = cursor is not None
         try:
             for block in feed.blocks(_state(cursor), self._now()):
                 changes, aside = self._changes_of(block)
                 after: Cursor = {"of": objects.DEALS.name, **block.state.stored()}
                 table = to_table("stage_change", changes)
+                was_there = True
                 yield Page("stage_change", table, after, set_aside=aside, complete=block.is_all)
         except Refused as error:
-            self._without(objects.DEALS, error, was_there=cursor is not None)
+            self._without(objects.DEALS.name, error, was_there=was_there)
 
     def _changes_of(self, block: Block) -> tuple[list[StageChange], list[SetAside]]:
         changes: list[StageChange] = []
         aside: list[SetAside] = []
         for raw in block.records:
-            found, unfit = stage_changes(raw, self._users)
+            found, unfit = stage_changes(raw, self._users, self._deal_stages)
             changes += found
             aside += unfit
         return changes, aside
 
     # Reps
 
-    def _reps(self) -> Page:
+    def _reps(self, cursor: Cursor | None) -> Iterator[Page]:
         """All owners; there are few, and HubSpot does not say which have changed."""
-        reps = [_rep(raw) for raw in self._owners]
-        return Page("rep", to_table("rep", reps), {"of": "owners"}, complete=True)
+        if isinstance(self._owners, Refused):
+            self._without("owners", self._owners, was_there=cursor is not None)
+            return
+        reps: list[Rep] = []
+        aside: list[SetAside] = []
+        for raw in self._owners:
+            try:
+                reps.append(_rep(raw))
+            except ValueError as error:
+                aside.append(SetAside("rep", f"owner {raw['id']}", str(error), str(raw["id"])))
+        yield Page("rep", to_table("rep", reps), {"of": "owners"}, set_aside=aside, complete=True)
 
     @cached_property
-    def _owners(self) -> list[Json]:
-        return self.reader.owners()
+    def _owners(self) -> list[Json] | Refused:
+        """The owners, or why the key may not see them."""
+        try:
+            return self.reader.owners()
+        except Refused as error:
+            return error
 
     @cached_property
     def _users(self) -> Mapping[str, str]:
         """The owner of each user's id."""
         found = {}
-        for raw in self._owners:
+        for raw in () if isinstance(self._owners, Refused) else self._owners:
             user = raw.get("userIdIncludingInactive") or raw.get("userId")
             if user is not None:
                 found[str(user)] = str(raw["id"])
@@ -268,11 +290,9 @@ class HubSpotConnector(Connector):
         currency = self._account.get("companyCurrency")
         return str(currency) if currency else None
 
+    @cached_property
     def _deal_stages(self) -> Stages:
         return read_stages(self.client, objects.DEALS.name)
-
-    def _lead_stages(self) -> Stages:
-        return Stages() if self._lead_is_contact else read_stages(self.client, objects.LEADS.name)
 
     def _now(self) -> int:
         """The earlier one of the two clocks: what is later by either may not be known yet."""

@@ -86,7 +86,9 @@ class Mapper:
             for each in fields_on(object_name, fields)
             if hubspot_name(each.key) in properties
         }
-        left_out = {*self.sources.values(), *objects.STAMPS, *(() if bodies else kind.bodies)}
+        # A stage is shown by its label; its id stays an attribute.
+        named = {name for name in self.sources.values() if name not in objects.STAGES}
+        left_out = {*named, *objects.STAMPS, *(() if bodies else kind.bodies)}
         self.attributes = [
             name
             for name in sorted(properties)
@@ -281,6 +283,8 @@ def _lead(row: Values, properties: Raw, facts: Facts) -> None:
         is_disqualified = not is_converted and row.get("status") in objects.DISQUALIFIED_STATUSES
     else:
         stage = str(properties.get("hs_pipeline_stage") or "")
+        if row.get("status") == stage:
+            row["status"] = facts.stages.label(stage)
         category = properties.get("hs_pipeline_stage_category") or facts.stages.category(stage)
         is_converted, is_disqualified = category == "QUALIFIED", category == "UNQUALIFIED"
         entered_at = _entered(properties, stage) if is_converted or is_disqualified else None
@@ -302,6 +306,7 @@ def _entered(properties: Raw, stage: str) -> datetime | None:
 def _deal(row: Values, properties: Raw, facts: Facts) -> None:
     stage = facts.stages.of(str(row.get("stage") or ""))
     if stage is not None:
+        row["stage"] = stage.label
         row["is_closed"], row["is_won"] = stage.is_closed, stage.is_won
     else:  # the stage or its pipeline is deleted
         row["is_won"] = properties.get("hs_is_closed_won") == "true"

@@ -188,8 +188,12 @@ ORDER: Final[tuple[ObjectName, ...]] = (
 )
 """Referred-to objects first."""
 
+EVERYWHERE: Final = frozenset({"contacts", "companies", "deals"})
+"""What every edition has."""
 MERGED: Final = "hs_merged_object_ids"
 """Ids that this record has taken the place of, separated by semicolons."""
+STAGES: Final = frozenset({"dealstage", "hs_pipeline_stage"})
+"""Properties that hold the id of a stage."""
 CREATED: Final = ("createdate", "hs_createdate")
 
 DISPOSITIONS: Final[Mapping[str, str]] = {

@@ -41,6 +41,9 @@ class Options(BaseModel):
     """How far each pull looks back beyond the last change it saw: the search index runs behind."""
     deletions_hours: float = Field(default=0, ge=0)
     """Archived records are listed at most every so many hours; 0 is at every pull."""
+    reconcile_hours: float = Field(default=24, ge=0)
+    """All records are read again at most every so many hours, where that takes few of the day's calls: a new
+    association and a record brought back from the bin leave no other trace; 0 is never."""
     api: Literal["dated", "legacy"] = "dated"
     """The API's paths: dated, or v3 and v4, which HubSpot ends in 2027."""
     base_url: Annotated[str, AfterValidator(_url)] = "https://api.hubapi.com"

@@ -91,8 +91,9 @@ class Pace:
         """Follow the answer's headers; searches' answers have none."""
         most, left = (number(headers, f"X-HubSpot-RateLimit-{name}") for name in ("Max", "Remaining"))
         interval = number(headers, "X-HubSpot-RateLimit-Interval-Milliseconds")
-        if most and interval and (most, interval / 1000) != self._limit:
-            self._limit = most, interval / 1000
+        seconds = interval / 1000 if interval else SLOWEST[1]
+        if most and (most, seconds) != self._limit:
+            self._limit = most, seconds
             self.calls.limit(*_kept(*self._limit))
         if left is not None:
             self.calls.left(left)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crmbridge.connectors.hubspot.client import Client, Json, Refused, context_of, errors_of
+from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused, context_of, errors_of, listed
 from crmbridge.connectors.hubspot.moments import EPOCH, milliseconds, moment
 from crmbridge.connectors.hubspot.objects import MERGED, HubSpotObject, Link
 from crmbridge.errors import TransientError
@@ -50,7 +50,8 @@ class Reader:
     def __init__(self, client: Client, *, page: int = PAGE) -> None:
         self.client = client
         self._page = page
-        self._refused_links: set[tuple[str, str]] = set()
+        self._links: dict[tuple[str, str], bool] = {}
+        """Whether associations between two types can be read, where it is known."""
 
     def listed(
         self,
@@ -75,7 +76,7 @@ class Reader:
     def _pages(self, path: str, query: list[tuple[str, str]], after: str | None) -> Iterator[Json]:
         seen = {after}
         while True:
-            body = self.client.get(path, query + ([("after", after)] if after else []), check=_has_results)
+            body = self.client.get(path, query + ([("after", after)] if after else []), check=_has_records)
             yield body
             after = _next(body)
             if after is None:
@@ -109,7 +110,7 @@ class Reader:
 
         def accounted(answer: Json) -> str | None:
             """Results and errors must account for every id; a merged one is accounted for by another."""
-            if (complaint := _has_results(answer)) is not None:
+            if (complaint := _has_records(answer)) is not None:
                 return complaint
             told = {each for error in errors_of(answer) for each in context_of(error, "ids", "id")}
             unlisted = max(_int(answer.get("numErrors")) - len(told), 0)
@@ -121,6 +122,45 @@ class Reader:
 
         path = f"{self.client.paths.objects.format(kind.name)}/batch/read"
         return _results(self.client.post(path, body, check=accounted).body)
+
+    def readable(self, kind: HubSpotObject, properties: Sequence[str]) -> list[str]:
+        """The properties without those that HubSpot refuses to show, found by halving; all of them where it
+        refuses the records as such.
+        """
+        if self._shows(kind, ()) is not None:
+            return list(properties)
+        return self._shown(kind, list(properties))
+
+    def _shown(self, kind: HubSpotObject, properties: list[str]) -> list[str]:
+        if not properties:
+            return []
+        if fits_url(properties):
+            error = self._shows(kind, properties)
+            if error is None:
+                return properties
+            named = {
+                name for each in errors_of(error.body) for name in context_of(each, "propertyName", "name")
+            }
+            if not named.isdisjoint(properties):
+                return self._shown(kind, [name for name in properties if name not in named])
+            if len(properties) == 1:
+                return []
+        middle = len(properties) // 2
+        return self._shown(kind, properties[:middle]) + self._shown(kind, properties[middle:])
+
+    def _shows(self, kind: HubSpotObject, properties: Sequence[str]) -> Refused | None:
+        """None where a record is shown with these properties, else the refusal."""
+        try:
+            next(self.listed(kind, properties))
+        except Refused as error:
+            return error
+        return None
+
+    def count(self, kind: HubSpotObject) -> int:
+        """How many records there are, by the search index."""
+        body: Json = {"filterGroups": [], "properties": [kind.stamp], "limit": 1}
+        path = f"{self.client.paths.objects.format(kind.name)}/search"
+        return _int(self.client.post(path, body, search=True, check=_has_records).body.get("total"))
 
     def search(self, kind: HubSpotObject, filters: Sequence[tuple[str, str, str]], sort: str) -> Found:
         """Ids of the records that pass all filters (property, operator, value), by `sort` ascending, as far
@@ -143,16 +183,18 @@ class Reader:
         hits: dict[str, Hit] = {}
         seen: set[str] = set()
         last: list[Hit] = []
-        total = 0
+        total = shown = 0
         while True:
-            answer = self.client.post(path, body, search=True, check=_has_results).body
+            answer = self.client.post(path, body, search=True, check=_has_records).body
             total = max(total, _int(answer.get("total")))
             page = [Hit(str(raw["id"]), _stamp(raw, kind.stamp)) for raw in _results(answer)]
             last = page or last
+            shown += len(page)
             hits.update((hit.id, hit) for hit in page)
             after = _next(answer)
-            if after is None:
-                return Found(tuple(hits.values()), tuple(last), total, is_capped=False)
+            if after is None:  # at the cap some answers name no next page, though there are more records
+                is_capped = shown >= SEARCH_CAP and total > shown
+                return Found(tuple(hits.values()), tuple(last), total, is_capped)
             if after in seen:
                 raise self._loops(path)
             seen.add(after)
@@ -172,7 +214,7 @@ class Reader:
         return found
 
     def _associated(self, kind: HubSpotObject, link: Link, ids: Sequence[str]) -> dict[str, list[Json]]:
-        if (kind.name, link.to) in self._refused_links:
+        if not self._links.get((kind.name, link.to), True):
             return {}
         path = self.client.paths.associations.format(kind.name, link.to)
         found: dict[str, list[Json]] = {}
@@ -190,18 +232,21 @@ class Reader:
                         if after is not None and (identifier, after) not in asked:
                             asked.add((identifier, after))
                             inputs.append({"id": identifier, "after": after})
+                    self._links[kind.name, link.to] = True
         except Refused as error:
+            if (kind.name, link.to) in self._links or error.status not in ABSENT:
+                raise
             # The portal or the key has no such objects: there is nothing to be linked with.
             self.client.context.log(
                 "hubspot.no_associations", object=kind.name, to=link.to, code=error.code, scopes=error.scopes
             )
-            self._refused_links.add((kind.name, link.to))
+            self._links[kind.name, link.to] = False
             return {}
         return {identifier: others for identifier, others in found.items() if others}
 
     def _linked(self, path: str, inputs: Sequence[Json]) -> Json:
         def accounted(answer: Json) -> str | None:
-            if (complaint := _has_results(answer)) is not None:
+            if (complaint := listed(answer)) is not None:
                 return complaint
             # Ids without any association come as errors, not all of which are listed.
             silent = not _results(answer) and not errors_of(answer) and not _int(answer.get("numErrors"))
@@ -238,10 +283,10 @@ def fits_url(properties: Sequence[str]) -> bool:
     return sum(map(len, properties)) + len(properties) <= URL_LENGTH
 
 
-def _has_results(body: Json) -> str | None:
-    results = body.get("results")
-    good = isinstance(results, list) and all(isinstance(each, dict) for each in results)
-    return None if good else "an answer without results"
+def _has_records(body: Json) -> str | None:
+    if (complaint := listed(body)) is not None:
+        return complaint
+    return None if all(each.get("id") for each in body["results"]) else "a record without an id"
 
 
 def _results(body: Json) -> list[Json]:
@@ -259,7 +304,10 @@ def _int(value: object) -> int:
 
 
 def _stamp(raw: Json, name: str) -> int:
-    at = moment((raw.get("properties") or {}).get(name) or raw.get("updatedAt"))
+    try:
+        at = moment((raw.get("properties") or {}).get(name) or raw.get("updatedAt"))
+    except ValueError:
+        at = None
     return milliseconds(at or EPOCH)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crmbridge.connectors.hubspot.client import Client, Json
+from crmbridge.connectors.hubspot.client import Client, Json, listed
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Property:
     def of(cls, raw: Json) -> Property:
         metadata = raw.get("modificationMetadata") or {}
         return cls(
-            name=str(raw.get("name")),
+            name=str(raw.get("name") or ""),
             type=str(raw.get("type") or "string"),
             group=str(raw.get("groupName") or ""),
             is_read_only=metadata.get("readOnlyValue") is True,
@@ -31,8 +31,13 @@ class Property:
 
 
 def read_properties(client: Client, kind: str, *, archived: bool = False) -> Mapping[str, Property]:
-    """The properties of an object type by name. Raises AuthError, QuotaError, Refused, TransientError."""
+    """The properties of an object type by name, without the sensitive ones, which take scopes of their own.
+
+    Raises AuthError, QuotaError, Refused, TransientError.
+    """
     path = client.paths.properties.format(kind)
-    body = client.get(path, [("archived", "true")] if archived else [])
-    found = (Property.of(raw) for raw in body.get("results") or () if isinstance(raw, dict))
+    # An answer without a list must not pass for a portal without properties.
+    body = client.get(path, [("archived", "true")] if archived else [], check=listed)
+    shown = (raw for raw in body["results"] if raw.get("dataSensitivity") in (None, "", "non_sensitive"))
+    found = (Property.of(raw) for raw in shown)
     return {each.name: each for each in found if each.name}

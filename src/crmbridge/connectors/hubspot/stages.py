@@ -6,12 +6,13 @@ comes newest first, at most the last 20 values.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crmbridge.connectors.base import SetAside
-from crmbridge.connectors.hubspot.client import Client, Json, Refused
+from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused, listed
 from crmbridge.connectors.hubspot.moments import milliseconds, moment
 from crmbridge.model.records import StageChange
 
@@ -24,8 +25,11 @@ _LEAD_STAGES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Stage:
-    """What being in a stage means."""
+    """What being in a stage means. `label` is its name on the screen, with its pipeline's where another
+    pipeline has a stage of that name.
+    """
 
+    label: str
     is_closed: bool
     is_won: bool
     category: str | None
@@ -41,6 +45,11 @@ class Stages:
         """The stage, or None where it is deleted."""
         return self.by_id.get(identifier)
 
+    def label(self, identifier: str) -> str:
+        """The stage's name on the screen; of a deleted stage there is only its id."""
+        stage = self.by_id.get(identifier)
+        return stage.label if stage is not None else identifier
+
     def category(self, identifier: str) -> str | None:
         """NEW, IN_PROGRESS, QUALIFIED or UNQUALIFIED of a lead's stage, where it is known."""
         stage = self.by_id.get(identifier)
@@ -50,34 +59,48 @@ class Stages:
 def read_stages(client: Client, kind: str) -> Stages:
     """The stages there are; none where the portal or the key has no pipelines of this type."""
     try:
-        body = client.get(client.paths.pipelines.format(kind))
+        body = client.get(client.paths.pipelines.format(kind), check=listed)
     except Refused as error:
+        if error.status not in ABSENT:
+            raise
         client.context.log("hubspot.no_pipelines", object=kind, code=error.code)
         return Stages()
-    return Stages(
-        {
-            str(stage.get("id")): _stage(stage)
-            for pipeline in body.get("results") or ()
-            for stage in pipeline.get("stages") or ()
-        }
-    )
+    found = [
+        (str(stage.get("id")), str(stage.get("label") or stage.get("id")), pipeline, stage)
+        for pipeline in body["results"]
+        for stage in pipeline.get("stages") or ()
+    ]
+    labels = Counter(label for _, label, _, _ in found)
+    whole = Counter(_of_pipeline(label, pipeline) for _, label, pipeline, _ in found)
+    stages = {}
+    for identifier, label, pipeline, raw in found:
+        if labels[label] > 1:
+            label = _of_pipeline(label, pipeline)
+            label = label if whole[label] == 1 else identifier
+        stages[identifier] = _stage(label, raw)
+    return Stages(stages)
 
 
-def _stage(raw: Json) -> Stage:
+def _of_pipeline(label: str, pipeline: Json) -> str:
+    return f"{label} ({pipeline.get('label') or pipeline.get('id')})"
+
+
+def _stage(label: str, raw: Json) -> Stage:
     metadata = raw.get("metadata") or {}
     is_closed = str(metadata.get("isClosed")).lower() == "true"
     try:
         is_won = is_closed and float(metadata.get("probability") or 0) >= 1
-    except ValueError:
+    except (TypeError, ValueError):
         is_won = False
     category = metadata.get("leadState")
-    return Stage(is_closed, is_won, str(category).upper() if category else None)
+    return Stage(label, is_closed, is_won, str(category).upper() if category else None)
 
 
 def stage_changes(
-    deal: Mapping[str, Any], reps: Mapping[str, str]
+    deal: Mapping[str, Any], reps: Mapping[str, str], stages: Stages
 ) -> tuple[list[StageChange], list[SetAside]]:
-    """The changes of a deal's stage, oldest first. `reps` gives the owner of a user's id.
+    """The changes of a deal's stage, oldest first. `reps` gives the owner of a user's id; the stages
+    are named by their labels.
 
     A value written again is no change. Of several within a millisecond the order is HubSpot's.
     """
@@ -107,8 +130,8 @@ def stage_changes(
                 id=f"{identifier}-{stamp}{suffix}",
                 created_at=at,
                 deal_id=identifier,
-                from_stage=former,
-                to_stage=stage,
+                from_stage=None if former is None else stages.label(former),
+                to_stage=stages.label(stage),
                 at=at,
                 rep_id=reps.get(str(user)) if user is not None else None,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar, Final, Literal
@@ -11,7 +12,7 @@ from crmbridge.connectors.hubspot import objects
 from crmbridge.connectors.hubspot.client import Client, Json, Lost, Refused, context_of, errors_of
 from crmbridge.connectors.hubspot.leads import lead_kind
 from crmbridge.connectors.hubspot.objects import HubSpotObject
-from crmbridge.connectors.hubspot.own import PROPERTIES, spelt, understood
+from crmbridge.connectors.hubspot.own import OWN, PROPERTIES, spelt, understood
 from crmbridge.connectors.hubspot.reading import Reader
 from crmbridge.errors import AuthError, QuotaError, TransientError
 from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, hubspot_name
@@ -25,6 +26,7 @@ PASSING: Final = frozenset({"RATE_LIMITS", "RATE_LIMIT", "LOCKED", "OBJECT_LOCKE
 """Categories of a record's error that may be gone at the next try."""
 
 NO_PROPERTY: Final = "PROPERTY_DOESNT_EXIST"
+_NAME: Final = re.compile(r"\w+")
 
 
 class HubSpotWriter(Writer):
@@ -151,14 +153,17 @@ class HubSpotWriter(Writer):
                 said=error.message or None,
                 remedy=f"Grant {scopes}.",
             ) from error
-        if len(changes) == 1:
-            return [Outcome(changes[0].id, "rejected", error.code, error.message or None)]
         unknown = {
             name
             for each in errors_of(error.body)
             if each.get("code") == NO_PROPERTY
             for name in context_of(each, "propertyName")
         }
+        if not unknown and NO_PROPERTY in error.message:  # some refusals have it in their message alone
+            unknown = {name for name in _NAME.findall(error.message) if name in OWN}
+        if len(changes) == 1:
+            code = NO_PROPERTY if unknown else error.code
+            return [Outcome(changes[0].id, "rejected", code, error.message or None)]
         hit = [each for each in changes if any(hubspot_name(key) in unknown for key in each.values)]
         if hit:
             rest = [each for each in changes if each not in hit]
