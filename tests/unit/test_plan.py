@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from crmbridge.errors import CRMBridgeError
 from crmbridge.model.fields import FieldValue
 from crmbridge.model.records import ObjectName
+from crmbridge.store.ledger import PlanRow
 from crmbridge.writeback.plan import Changes, changed_rows, plan_object, rows
 from crmbridge.writeback.values import shorten
 from tests.unit.writeback_kit import FIELDS, DictWriter, results
@@ -41,8 +43,16 @@ def planned(
     )
 
 
+def read(changes: Changes) -> list[PlanRow]:
+    """The rows of a plan, as the ledger gives them back."""
+    return [
+        PlanRow(row.object, row.id, json.loads(row.before), json.loads(row.after), row.reason)
+        for row in rows([changes])
+    ]
+
+
 def test_a_record_that_holds_nothing_of_ours_is_written_whole() -> None:
-    (row,) = rows([planned(HELD, None)])
+    (row,) = read(planned(HELD, None))
     assert (row.object, row.id, row.reason) == ("lead", "1", "first score")
     assert dict(row.after) == dict(HELD)
     assert row.before == dict.fromkeys(HELD)
@@ -70,7 +80,7 @@ def test_nothing_changed_plans_nothing() -> None:
 )
 def test_what_causes_a_write_is_named(change: Mapping[str, FieldValue], reason: str) -> None:
     new = {**HELD, "model": "need-lead-2", **change}
-    (row,) = rows([planned(new, HELD)])
+    (row,) = read(planned(new, HELD))
     assert row.reason == reason
     assert dict(row.after) == new, "a record is written whole"
     assert dict(row.before) == dict(HELD)
@@ -105,7 +115,7 @@ def test_deals_are_written_when_they_get_stuck_but_not_as_days_go_by() -> None:
 
     def reasons(**change: FieldValue) -> list[str]:
         return [
-            row.reason for row in rows([planned({**held, **change}, held, object_name="deal", fields=fields)])
+            row.reason for row in read(planned({**held, **change}, held, object_name="deal", fields=fields))
         ]
 
     assert reasons(days_in_stage=30.0) == []
@@ -117,8 +127,8 @@ def test_deals_are_written_when_they_get_stuck_but_not_as_days_go_by() -> None:
 
 
 def test_a_changed_segment_is_written() -> None:
-    (row,) = rows(
-        [planned({"segment": "Loyal"}, {"segment": "New"}, object_name="account", fields=("segment",))]
+    (row,) = read(
+        planned({"segment": "Loyal"}, {"segment": "New"}, object_name="account", fields=("segment",))
     )
     assert row.reason == "segment New -> Loyal"
 
@@ -130,24 +140,24 @@ def test_a_record_without_results_that_holds_nothing_is_left_alone() -> None:
 
 
 def test_a_metric_that_abstains_says_so_on_a_record_that_holds_nothing() -> None:
-    (row,) = rows([planned({"reasons_up": "Too little history"}, None)])
+    (row,) = read(planned({"reasons_up": "Too little history"}, None))
     assert row.reason == "first values"
 
 
 def test_a_field_nobody_computed_is_neither_written_nor_cleared() -> None:
     new = results({"1": {"score": 60.0}}).select(["id", "score"])
-    (row,) = rows([changed_rows("lead", new, results({"1": HELD}), fields=FIELDS, dead_band=1)])
+    (row,) = read(changed_rows("lead", new, results({"1": HELD}), fields=FIELDS, dead_band=1))
     assert dict(row.after) == {"score": 60.0}
 
 
 def test_fields_that_were_not_chosen_are_not_planned() -> None:
-    (row,) = rows([changed_rows("lead", results({"1": HELD}), None, fields=("score", "grade"), dead_band=1)])
+    (row,) = read(changed_rows("lead", results({"1": HELD}), None, fields=("score", "grade"), dead_band=1))
     assert dict(row.after) == {"score": 41.2, "grade": "B"}
 
 
 def test_what_is_compared_is_what_would_be_written() -> None:
     new = {**HELD, "score": 41.204999, "reasons_up": "  Source Web \r\n", "next_action": ""}
-    (row,) = rows([planned(new, None)])
+    (row,) = read(planned(new, None))
     assert (row.after["score"], row.after["reasons_up"], row.after["next_action"]) == (
         41.2,
         "Source Web",
@@ -156,7 +166,7 @@ def test_what_is_compared_is_what_would_be_written() -> None:
 
 
 def test_a_text_that_is_too_long_is_cut_at_a_word() -> None:
-    (row,) = rows([planned({**HELD, "next_action": "Call: " + "again and " * 40}, None)])
+    (row,) = read(planned({**HELD, "next_action": "Call: " + "again and " * 40}, None))
     text = row.after["next_action"]
     assert isinstance(text, str)
     assert len(text) <= 255
@@ -191,7 +201,7 @@ def test_a_plan_is_made_against_what_the_crm_holds_now() -> None:
     writer = DictWriter({"1": HELD, "2": {**HELD, "score": 80.0}, "3": {}})
     new = results({"1": HELD, "2": HELD, "3": HELD, "4": HELD})
     changes = plan_object("lead", new, writer=writer, held=None, fields=FIELDS, dead_band=1)
-    assert {row.id: row.reason for row in rows([changes])} == {
+    assert {row.id: row.reason for row in read(changes)} == {
         "2": "score 80.00 -> 41.20",
         "3": "first score",
     }
@@ -213,7 +223,7 @@ def test_only_candidates_are_read_again_where_reading_costs_calls() -> None:
         on_read=seen.append,
     )
     assert writer.reads == [["2", "3"]]
-    (row,) = rows([changes])
+    (row,) = read(changes)
     assert (row.id, row.before["score"], row.reason) == ("3", 80.0, "score 80.00 -> 41.20")
     assert seen[0].to_pydict()["score"] == [41.2, 80.0], "what was read is handed on, so that it is known"
     assert (changes.figures.carrying, changes.figures.changing) == (3, 1)
@@ -250,7 +260,7 @@ def test_a_second_run_on_unchanged_data_writes_nothing(
     def plan() -> Changes:
         return plan_object("lead", results(new), writer=writer, held=known, fields=FIELDS, dead_band=1)
 
-    for row in rows([plan()]):
+    for row in read(plan()):
         writer.held[row.id].update(row.after)
     assert len(plan()) == 0
 
@@ -259,7 +269,7 @@ def test_many_causes_are_not_all_told() -> None:
     fields = ("score", "grade", "expected_revenue", "typical_days", "data_quality")
     held: dict[str, FieldValue] = {**dict.fromkeys(fields, 10.0), "grade": "D"}
     new: dict[str, FieldValue] = {**dict.fromkeys(fields, 90.0), "grade": "A"}
-    (row,) = rows([planned(new, held, object_name="deal", fields=fields)])
+    (row,) = read(planned(new, held, object_name="deal", fields=fields))
     assert row.reason == "score 10.00 -> 90.00, grade D -> A, typical days 10.0 -> 90.0 and 2 more"
 
 

@@ -14,7 +14,7 @@ from crmbridge.model.columns import from_table, to_table
 from crmbridge.model.fields import FieldValue, fields_on, result_schema
 from crmbridge.model.records import ObjectName, Record
 from crmbridge.store.lake import Lake
-from crmbridge.store.ledger import Counts, Ledger, Plan, PlanRow
+from crmbridge.store.ledger import Counts, Ledger, Plan, PlanRow, PlanText
 from crmbridge.testing.subject import CONNECTION, Clock, Subject
 from crmbridge.writeback.apply import apply_plan
 from crmbridge.writeback.base import Writer
@@ -151,7 +151,9 @@ class Trial:
         """The plan's rows by id."""
         return {row.id: row for row in self.ledger.plan_rows(plan.id, limit=100_000)}
 
-    def _store(self, run: int, planned: Iterable[PlanRow], kind: str, undoes: int | None = None) -> Plan:
+    def _store(
+        self, run: int, planned: Iterable[PlanRow | PlanText], kind: str, undoes: int | None = None
+    ) -> Plan:
         return self.ledger.store_plan(
             run,
             CONNECTION,

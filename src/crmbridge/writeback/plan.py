@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, result_schema
+from crmbridge.model.fields import CATALOGUE, fields_on, result_schema
 from crmbridge.model.records import ObjectName
-from crmbridge.store.ledger import PlanRow
+from crmbridge.store.ledger import PlanText
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.guards import Figures, GuardSettings, tripped
+from crmbridge.writeback.json_rows import json_rows
 from crmbridge.writeback.rule import Comparison, compare
 from crmbridge.writeback.values import aligned, checked_ids, in_one_piece, rounded, written_table
 
@@ -103,34 +105,21 @@ def plan_object(
     return found.changes()
 
 
-def rows(changes: Iterable[Changes]) -> Iterator[PlanRow]:
+def rows(changes: Iterable[Changes]) -> Iterator[PlanText]:
     """The changes as the ledger stores them, object by object."""
     for each in changes:
-        keys = each.after.column_names[1:]
         for start in range(0, len(each), STORED_ROWS):
             part = slice(start, start + STORED_ROWS)
-            ids, *after = (column[part].to_pylist() for column in each.after.columns)
-            _, *before = (column[part].to_pylist() for column in each.before.columns)
-            reasons = each.reasons[part].to_pylist()
-            for identifier, old, new, reason in zip(
-                ids, _tuples(before), _tuples(after), reasons, strict=True
-            ):
-                yield PlanRow(
-                    each.object,
-                    identifier,
-                    dict(zip(keys, old, strict=True)),
-                    dict(zip(keys, new, strict=True)),
-                    reason,
-                )
+            ids, *before = (in_one_piece(column[part]) for column in each.before.columns)
+            _, *after = (in_one_piece(column[part]) for column in each.after.columns)
+            texts = (json_rows(each.after.column_names[1:], columns) for columns in (before, after))
+            told = (ids, *texts, in_one_piece(each.reasons[part]))
+            yield from map(PlanText, repeat(each.object), *(column.to_pylist() for column in told))
 
 
 def _those(table: pa.Table, rows: pa.Array | pa.ChunkedArray) -> pa.Table:
     """The rows of the table that are true; no copy where all are."""
     return table if pc.all(rows).as_py() else table.filter(rows)
-
-
-def _tuples(columns: Sequence[Sequence[FieldValue]]) -> Iterator[tuple[FieldValue, ...]]:
-    return zip(*columns, strict=True)
 
 
 def _keys(object_name: ObjectName, results: pa.Table, fields: Sequence[str]) -> list[str]:

@@ -76,6 +76,8 @@ def _says_something(table: pa.Table) -> Mask:
     for name in table.column_names[1:]:
         if name in STAMPS:
             continue
+        if something.all():
+            break
         column = in_one_piece(table[name])
         if column.type == pa.float64():
             present = pc.is_valid(column)
@@ -111,9 +113,9 @@ def _kind(key: str, column: pa.Array) -> pa.Array:
 def _reasons(after: pa.Table, before: pa.Table, write: Mask, causes: dict[str, Mask]) -> pa.StringArray:
     """Up to three causes in words, and how many more there are, for each row that would be written."""
     rows = pa.array(write)
-    after, before = after.filter(rows), before.filter(rows)
-    number = np.zeros(after.num_rows, dtype=np.int64)
-    nothing = pa.repeat(pa.scalar(""), after.num_rows)
+    after, before = (table.select(list(causes)).filter(rows) for table in (after, before))
+    number = np.zeros(len(write[write]), dtype=np.int64)
+    nothing = pa.repeat(pa.scalar(""), len(number))
     named = []
     for key, moved in causes.items():
         is_cause = moved[write]

@@ -11,7 +11,16 @@ from crmbridge.store.ledger import tables
 from crmbridge.store.ledger.leases import Leases
 from crmbridge.store.ledger.models import Models, ModelStatus, StoredModel
 from crmbridge.store.ledger.parts import Part, Parts, PartsState, SetAsideRow
-from crmbridge.store.ledger.plans import Counts, Plan, PlanKind, PlanRow, Plans, PlanStatus, RowState
+from crmbridge.store.ledger.plans import (
+    Counts,
+    Plan,
+    PlanKind,
+    PlanRow,
+    Plans,
+    PlanStatus,
+    PlanText,
+    RowState,
+)
 from crmbridge.store.ledger.runs import Run, RunKind, Runs, RunStatus
 from crmbridge.store.ledger.secrets import Secrets
 
@@ -25,6 +34,7 @@ __all__ = [
     "PlanKind",
     "PlanRow",
     "PlanStatus",
+    "PlanText",
     "RowState",
     "Run",
     "RunKind",

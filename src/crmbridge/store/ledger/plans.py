@@ -45,6 +45,16 @@ class PlanRow(NamedTuple):
     message: str | None = None
 
 
+class PlanText(NamedTuple):
+    """A new row as it is stored: `before` and `after` are JSON already, made in columns for a whole plan."""
+
+    object: str
+    id: str
+    before: str
+    after: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Counts:
     """`pending + sent + same + rejected = planned`. `retried`, beside them, counts further attempts."""
@@ -83,7 +93,7 @@ class Plans(Database):
         connection: str,
         kind: PlanKind,
         moment: datetime,
-        rows: Iterable[PlanRow],
+        rows: Iterable[PlanRow | PlanText],
         *,
         status: PlanStatus,
         guards: Mapping[str, str],
@@ -293,10 +303,13 @@ def _change(db: sa.Connection, plan_id: int, **values: Any) -> Plan:
     return _plan(db, plan_id)
 
 
-def _row_tuples(plan_id: int, rows: Iterable[PlanRow]) -> Iterator[tuple[Any, ...]]:
+def _row_tuples(plan_id: int, rows: Iterable[PlanRow | PlanText]) -> Iterator[tuple[Any, ...]]:
     text, words = tables.json_text, tables.storable
     for position, row in enumerate(rows):
-        yield plan_id, position, row.object, row.id, text(row.before), text(row.after), words(row.reason)
+        if isinstance(row, PlanText):
+            yield plan_id, position, row.object, row.id, row.before, row.after, words(row.reason)
+        else:
+            yield plan_id, position, row.object, row.id, text(row.before), text(row.after), words(row.reason)
 
 
 def _insert_rows(db: sa.Connection, rows: Iterator[tuple[Any, ...]]) -> None:
