@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky
+from threadpoolctl import ThreadpoolController
 
 from crmbridge.metrics.need.arrays import Floats
 from crmbridge.metrics.need.rows import DenseRows, Parts, Rows
@@ -30,6 +31,8 @@ ROUGH: Final = 1e-8
 """1e-4 standard errors: enough to test predictions with."""
 _SLOW = 0.1
 """A curvature is used again as long as each step leaves less than this share of the decrement."""
+
+_THREADS: Final = ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ def fit(
     `weight` multiplies the log-likelihood: below 1 where rows are not independent outcomes. Without `fresh`
     the factor may be that of an earlier step: good enough to start another climb from.
     """
+    # The matrices are small: threads would only wait for each other, and sum in another order elsewhere.
+    with _THREADS.limit(limits=1, user_api="blas"):
+        return _climb(parts, prior, start, weight, until, fresh)
+
+
+def _climb(parts: Parts, prior: Prior, start: Fit | None, weight: float, until: float, fresh: bool) -> Fit:
     theta = np.zeros(len(prior.precision)) if start is None else start.theta
     outcomes = weight * sum(len(rows.y) for rows in parts)
     factor = None

@@ -52,6 +52,8 @@ from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
 
 _DIGITS = 12
+_NOW_SAMPLE = 100_000
+"""Open records that closed ones are compared with, to find what only the outcome fills in."""
 
 
 class NeedMetric(Metric):
@@ -158,7 +160,7 @@ class NeedMetric(Metric):
         """The cases in the design's terms, and what became of every input."""
         training, current, created, outcomes = self._cases(object_name, frame)
         reader = Reader(frame, object_name, self.settings.window_days, training.mode)
-        past, now = reader.past(training.cases, created), reader.fields(current)
+        past, now = reader.past(training.cases, created), reader.fields(current.sample(_NOW_SAMPLE))
         closings = Closings() if outcomes is None else reader.closings(outcomes, self.settings.seed)
         design, inventory = choose_inputs(
             object_name, self.settings, self._text, training.cases, past, now, closings

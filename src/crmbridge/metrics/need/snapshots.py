@@ -49,6 +49,21 @@ class Cases:
     def __len__(self) -> int:
         return len(self.record)
 
+    def sample(self, most: int) -> Cases:
+        """Evenly spread cases, about so many at most. For cases of one record each."""
+        if len(self) <= most:
+            return self
+        rows = np.arange(0, len(self), -(-len(self) // most))
+        return Cases(
+            self.ids.take(pa.array(self.record[rows])),
+            np.arange(len(rows)),
+            self.moment[rows],
+            self.age[rows],
+            self.order[rows],
+            self.y[rows],
+            self.closed[rows],
+        )
+
     @cached_property
     def lookup(self) -> Lookup:
         """Finds the rows in `ids`."""
