@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "AuthError",
+    "BusyError",
+    "CRMBridgeError",
+    "GuardError",
+    "NotFoundError",
+    "QuotaError",
+    "SettingsError",
+    "StoreError",
+    "TransientError",
+]
+
 
 class CRMBridgeError(Exception):
     """Base of every error crmbridge raises on purpose.

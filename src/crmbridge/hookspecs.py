@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from crmbridge.metrics.base import Metric
     from crmbridge.writeback.base import Writer
 
+__all__ = ["hookimpl"]
+
 PROJECT = "crmbridge"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -147,9 +147,14 @@ def salesforce_name(key: str) -> str:
     return "CRMBridge_" + "_".join(word.capitalize() for word in CATALOGUE[key].key.split("_")) + "__c"
 
 
+def plain_name(key: str) -> str:
+    """`score_low` -> `crmbridge_score_low`: for a CRM that has no rule of its own for custom names."""
+    return f"crmbridge_{CATALOGUE[key].key}"
+
+
 def hubspot_name(key: str) -> str:
     """`score_low` -> `crmbridge_score_low`; exported files use the same names."""
-    return f"crmbridge_{CATALOGUE[key].key}"
+    return plain_name(key)
 
 
 def is_own_name(name: str) -> bool:
