@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page, SetAside
-from crmbridge.errors import QuotaError
+from crmbridge.errors import AuthError, QuotaError
 from crmbridge.hookspecs import hookimpl
 from crmbridge.model.fields import CATALOGUE, FieldValue, fields_on, hubspot_name, is_own_name
 from crmbridge.model.records import RECORDS, ObjectName, Record
@@ -23,6 +23,10 @@ from crmbridge.writeback.base import Change, InstallStep, Outcome, Writer
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 READ_PAGE = 4
+
+
+class Busy(Exception):
+    """Too many calls: ask again."""
 
 
 class NoAnswer(Exception):
@@ -74,6 +78,12 @@ class MemoryCrm:
             ((row.modified_at.isoformat(), identifier), row)
             for identifier, row in self.rows.get(object_name, {}).items()
         )
+        if "denied" in self.faults:
+            raise AuthError("the CRM refuses the sign-in.", remedy="Correct the password.")
+        if after is not None and self._strikes("read_quota"):
+            raise QuotaError("the daily limit is used up.")
+        if self._strikes("throttled"):
+            raise Busy
         page = sorted((key, row) for key, row in keyed if after is None or key > after)[:limit]
         self.calls.append(("query", len(page)))
         return page
@@ -167,7 +177,8 @@ class MemoryConnector(Connector):
         return Org(self.crm.org_id, "a CRM in memory")
 
     def check(self) -> Iterator[CheckItem]:
-        yield CheckItem("sign-in", "ok", self.crm.org_id)
+        denied = "denied" in self.crm.faults
+        yield CheckItem("sign-in", "failed" if denied else "ok", self.crm.org_id)
 
     def pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
         after = (str(cursor["stamp"]), str(cursor["id"])) if cursor else None
@@ -178,8 +189,12 @@ class MemoryConnector(Connector):
     def _query(
         self, object_name: ObjectName, after: tuple[str, str] | None
     ) -> list[tuple[tuple[str, str], Row]]:
-        self.context.calls.add("read")
-        return self.crm.query(object_name, after, self.page_size)
+        while True:
+            self.context.calls.add("read")
+            try:
+                return self.crm.query(object_name, after, self.page_size)
+            except Busy:
+                continue
 
     def _page(self, object_name: ObjectName, rows: Sequence[Row], cursor: Cursor) -> Page:
         records, aside, held = [], [], {}

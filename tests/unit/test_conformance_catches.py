@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,12 @@ import pytest
 from pydantic import ConfigDict
 
 from crmbridge.connectors.base import Connector, Cursor, Page
-from crmbridge.errors import CRMBridgeError
+from crmbridge.errors import AuthError, CRMBridgeError, QuotaError
 from crmbridge.model.fields import FieldValue, hubspot_name
 from crmbridge.model.records import ObjectName
 from crmbridge.testing import ConnectorConformance, Trial, WriterConformance
 from crmbridge.writeback.base import Change, InstallStep, Outcome, Writer
-from tests.memory_crm import ORGS, MemoryConnector, MemoryOptions, MemoryWriter
+from tests.memory_crm import ORGS, Busy, MemoryConnector, MemoryOptions, MemoryWriter
 from tests.unit.test_conformance_memory import MemorySubject
 
 
@@ -71,6 +73,10 @@ def shows_own_fields(page: Page, connector: MemoryConnector) -> Page:
     return replace(page, records=records)
 
 
+def drops_unknown_fields(page: Page, connector: MemoryConnector) -> Page:
+    return replace(page, records=[record.model_copy(update={"attributes": {}}) for record in page.records])  # type: ignore[union-attr]
+
+
 def claims_to_be_complete(page: Page, connector: MemoryConnector) -> Page:
     return replace(page, complete=True)
 
@@ -85,10 +91,42 @@ def claims_to_be_complete(page: Page, connector: MemoryConnector) -> Page:
         (forgets_deletions, "test_deleted_records_are_deleted"),
         (strips_zeros, "test_ids_are_text_and_nothing_else"),
         (loses_emoji, "test_values_arrive_as_they_are"),
+        (drops_unknown_fields, "test_a_field_the_crm_got_since_comes_as_an_attribute"),
     ],
 )
 def test_a_faulty_connector_fails(fault: Any, test: str, tmp_path: Path) -> None:
     _must_fail(ConnectorConformance(), test, tmp_path, connector=changed_pages(fault))
+
+
+class EndsQuietly(MemoryConnector):
+    """Takes a used-up limit, and a sign-in refused, for the end of the records."""
+
+    def pull(self, object_name: ObjectName, cursor: Cursor | None) -> Iterator[Page]:
+        with suppress(QuotaError, AuthError):
+            yield from super().pull(object_name, cursor)
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["test_a_pull_that_used_up_the_limit_goes_on_later", "test_a_refused_sign_in_is_told_with_its_remedy"],
+)
+def test_a_connector_that_ends_quietly_fails(test: str, tmp_path: Path) -> None:
+    _must_fail(ConnectorConformance(), test, tmp_path, connector=EndsQuietly)
+
+
+class GivesUpAtOnce(MemoryConnector):
+    """Takes a call refused for now for one refused for good."""
+
+    def _query(self, object_name: ObjectName, after: Any) -> Any:
+        try:
+            return self.crm.query(object_name, after, self.page_size)
+        except Busy as error:
+            raise QuotaError("too many calls") from error
+
+
+def test_a_connector_without_patience_fails(tmp_path: Path) -> None:
+    test = "test_a_call_refused_for_now_is_made_again"
+    _must_fail(ConnectorConformance(), test, tmp_path, connector=GivesUpAtOnce)
 
 
 @pytest.mark.parametrize("test", ["test_own_fields_are_never_attributes", "test_own_writes_are_no_news"])
@@ -208,6 +246,7 @@ class UninstallsTooLittle(MemoryWriter):
         (ClaimsAllSent, "test_a_refused_record_is_rejected_in_the_words_of_the_crm"),
         (ClaimsAllSent, "test_writing_to_a_record_that_is_gone_is_rejected_and_makes_none"),
         (ClaimsAllSent, "test_a_locked_record_is_written_in_the_end"),
+        (ClaimsAllSent, "test_a_field_of_ours_taken_away_never_passes_for_written"),
         (CallsLostAnswersRejected, "test_a_lost_answer_neither_doubles_nor_loses_a_write"),
         (CreatesWhatIsGone, "test_writing_to_a_record_that_is_gone_is_rejected_and_makes_none"),
         (CutsDecimals, "test_every_field_of_every_object_holds_what_was_written"),
@@ -237,8 +276,8 @@ def _must_fail(
         place = folder / str(number)
         place.mkdir()
         with Trial.of(subject, place) as trial:
-            names = getattr(suite, test).__code__.co_varnames[: getattr(suite, test).__code__.co_argcount]
             given = {"subject": subject, "trial": trial, "fault": "lost_answer", "took_effect": True}
+            names = inspect.signature(getattr(suite, test)).parameters
             arguments = {name: given[name] for name in names if name in given}
             if number == 0:
                 getattr(suite, test)(**arguments)

@@ -17,7 +17,10 @@ from tests.memory_crm import ORGS, MemoryConnector, MemoryCrm, MemoryOptions, Me
 
 class MemorySubject(Subject):
     page_sizes = (None, 1, 2, 7)
-    faults = frozenset({"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record"})
+    faults = frozenset(
+        {"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record", "throttled"}
+        | {"read_quota", "denied", "new_field", "lost_field", "lost_own_field"}
+    )
     connector_class: type[Connector] = MemoryConnector
     writer_class: type[Writer] = MemoryWriter
 
@@ -56,6 +59,13 @@ class MemorySubject(Subject):
             self.crm.foreign.add("crmbridge_score")
         elif name == "bad_record":
             self.crm.put("lead", "bad", {"last_name": "Bad", "employees": -5})
+        elif name == "new_field":
+            self.crm.put("lead", identifier, {"Drift": "drifted"})
+        elif name == "lost_field":
+            for row in self.crm.rows["lead"].values():
+                row.fields.pop("Campaign_Code", None)
+        elif name == "lost_own_field":
+            self.crm.custom["lead"].remove(hubspot_name("grade"))
         else:
             self.crm.faults.append(f"{name}:{identifier}" if identifier else name)
 

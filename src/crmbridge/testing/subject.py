@@ -79,7 +79,14 @@ class Subject(ABC):
     - `lost_request`: the next write has no effect, and no answer arrives,
     - `conflict`: something that is not ours is where `install` would make ours,
     - `quota`: the next write is refused, whole, because the API limit is used up,
-    - `bad_record`: the CRM gets a record that does not fit the common model.
+    - `bad_record`: the CRM gets a record that does not fit the common model,
+    - `throttled`: the next read is refused for now, in the CRM's words for too many calls,
+    - `read_quota`: the first page of the next pull comes, then a read is refused because the API limit is
+      used up; the pull after that one finds a new day,
+    - `denied`: from now on the credentials are refused,
+    - `new_field`: `fault("new_field", id)`: the CRM gets a text field, and this record `drifted` in it,
+    - `lost_field`: the field `attribute` is taken out of the CRM,
+    - `lost_own_field`: one of our fields on leads is taken out of the CRM.
     """
 
     @abstractmethod
