@@ -80,6 +80,18 @@ def plugins(as_json: Json = False) -> None:
     show(Plugins.load().infos, as_json, display.plugins)
 
 
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="The connector's name, such as my_crm.", metavar="NAME")],
+    directory: Annotated[Path, typer.Option("--dir", help="The folder it goes into.")] = Path("."),
+) -> None:
+    """Make a distribution with a connector and a writer of your own that pass the conformance suite."""
+    from crmbridge.init.plugins import new_plugin as make
+
+    made = make(name, directory, plugins=Plugins.load())
+    say(f"Made {made}. Now: cd {made} && pip install -e '.[testing]' && pytest")
+    say("Then make the stand-in in tests behave like your CRM; docs/plugins.md goes through it.")
+
+
 def check(name: Name, as_json: Json = False) -> None:
     """Sign-in, permissions, limits, fields, one sample page; exit code 1 on a failure."""
     with bridge() as opened:
@@ -154,3 +166,7 @@ def add_to(app: typer.Typer) -> None:
     secret.command("set")(set_secret)
     secret.command("new-key")(print_new_key)
     app.add_typer(secret, name="secret", help="Keep secrets where they belong.")
+    plugin = typer.Typer(no_args_is_help=True)
+    plugin.command("new")(new_plugin)
+    plugin.callback()(lambda: None)
+    app.add_typer(plugin, name="plugin", help="Make a connector of your own.")
