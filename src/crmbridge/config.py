@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -27,6 +27,7 @@ from crmbridge.connectors.base import Connector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
 from crmbridge.model.fields import CATALOGUE, CORE
+from crmbridge.model.zones import ZoneName
 from crmbridge.plugins import Plugins
 from crmbridge.secrets import variable
 from crmbridge.writeback.plan import GuardSettings
@@ -37,14 +38,6 @@ _CONNECTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 _UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 _NO_TABLE: Final = ("dict_type", "model_type", "dataclass_type", "model_attributes_type")
 _SECRET_NAME: Final = re.compile(r"(^|_)(secret|token|password|api_key|apikey|passphrase)$")
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone such as 'Europe/Berlin'") from error
-    return name
 
 
 def _keys(keys: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,7 +61,7 @@ class ConnectionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     connector: str
     schedule: str | None = None
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    timezone: ZoneName = "UTC"
     api_budget: float = Field(default=0.25, gt=0, le=1)
     approval: Literal["manual", "auto"] = "manual"
     fields: Annotated[tuple[str, ...], AfterValidator(_keys)] = CORE

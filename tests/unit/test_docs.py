@@ -17,6 +17,7 @@ from crmbridge.connectors.hubspot import HubSpotConnector
 from crmbridge.connectors.salesforce import SalesforceConnector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
+from crmbridge.metrics.calendar import Calendar
 from crmbridge.model.fields import CATALOGUE
 from crmbridge.model.records import OBJECTS
 from crmbridge.writeback.guards import GUARDS, GuardSettings
@@ -33,7 +34,9 @@ def test_every_hook_is_in_the_plugin_guide(hook):
     assert f"`{hook}`" in text("docs/plugins.md")
 
 
-@pytest.mark.parametrize("model", [StoreSettings, ConnectionSettings, MetricSettings, GuardSettings])
+@pytest.mark.parametrize(
+    "model", [StoreSettings, ConnectionSettings, MetricSettings, Calendar, GuardSettings]
+)
 def test_every_setting_is_in_the_settings_page(model):
     page = text("docs/settings.md")
     missing = [name for name in model.model_fields if f"`{name}`" not in page and f".{name}]" not in page]

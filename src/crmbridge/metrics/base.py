@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from crmbridge.metrics.calendar import Calendar
 from crmbridge.model.columns import schema
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
@@ -42,6 +43,9 @@ class MetricSettings(BaseModel):
     include: tuple[str, ...] = ()
     language: Literal["en"] = "en"
     seed: int = 0
+    team: str = "role"
+    order_days: Literal["clock", "working"] = "clock"
+    calendar: Calendar = Calendar()
 
 
 @dataclass(frozen=True)
