@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -71,6 +71,7 @@ organisations = st.fixed_dictionaries(
             stage=stage,
             is_closed=truth,
             is_won=truth,
+            type=st.sampled_from([None, "New", "Renewal"]),
             created_at=moments,
             closed_at=moments,
         ),
@@ -80,8 +81,10 @@ organisations = st.fixed_dictionaries(
             to_stage=stage.map(lambda name: name or "A"),
             at=moments.map(lambda moment: moment or NOW),
         ),
-        "order": rows(owner_id=some_id, account_id=some_id, ordered_at=moments, fulfilled_at=moments),
-        "rep": st.just([{"id": "1"}, {"id": "2"}]),
+        "order": rows(
+            owner_id=some_id, account_id=some_id, deal_id=some_id, ordered_at=moments, fulfilled_at=moments
+        ),
+        "rep": st.just([{"id": "1", "role": "Inside"}, {"id": "2"}]),
         "account": st.just([{"id": "1"}]),
     }
 )
@@ -107,22 +110,35 @@ def numbers(results: Results) -> list[float]:
 
 
 @pytest.mark.parametrize("metric_class", [EfficiencyMetric, PipelineMetric])
-@given(organisation=organisations, zone=st.sampled_from(ZONES), window_days=st.sampled_from([1, 90, 10**6]))
+@given(
+    organisation=organisations,
+    zone=st.sampled_from(ZONES),
+    window_days=st.sampled_from([1, 90, 10**6]),
+    order_days=st.sampled_from(["clock", "working"]),
+)
 @settings(max_examples=25, deadline=None)
 def test_every_number_is_finite_and_none_is_negative(
     metric_class: type[Metric],
     organisation: Mapping[ObjectName, list[dict[str, Any]]],
     zone: str,
     window_days: int,
+    order_days: Literal["clock", "working"],
 ) -> None:
-    metric = metric_class(MetricSettings(window_days=window_days))
+    metric = metric_class(MetricSettings(window_days=window_days, order_days=order_days))
     known = frame(organisation, zone)
     for object_name in metric.objects:
         model = metric.fit(object_name, known)
         results = metric.apply(object_name, known, model)
         assert all(math.isfinite(value) and value >= 0 for value in numbers(results))
         assert results.values.schema == result_schema(object_name, metric.produces)
-        assert results.values["id"].to_pylist() == [row["id"] for row in organisation[object_name]]
+        ids = [row["id"] for row in organisation[object_name]]
+        if (metric_class, object_name) == (
+            EfficiencyMetric,
+            "deal",
+        ):  # of those that nothing happens to: none
+            assert set(results.values["id"].to_pylist()) <= set(ids)
+        else:
+            assert results.values["id"].to_pylist() == ids
         assert b"Infinity" not in model.to_bytes()
         assert b"NaN" not in model.to_bytes()
         if results.details is not None:
@@ -139,10 +155,15 @@ def test_the_sums_of_the_parts_are_the_whole(
     tables = metric.apply("rep", known, metric.fit("rep", known)).tables
     (window, whole) = tables["efficiency_total"].to_pylist()
     months, reps = tables["efficiency_by_period"].to_pylist(), tables["efficiency_by_rep"].to_pylist()
+    teams, channels = (tables[f"efficiency_by_{name}"].to_pylist() for name in ("team", "channel"))
     for name in ("communications", "successes", "communication_hours", "won", "orders_fulfilled"):
         assert sum(month[name] for month in months) == pytest.approx(whole[name])
         assert window[name] <= whole[name] * (1 + 1e-9)
         assert sum(rep[name] for rep in reps) <= window[name] * (1 + 1e-9)
+        (inside,) = (rep[name] for rep in reps if rep["id"] == "1")
+        assert sum(team[name] for team in teams) == pytest.approx(inside)
+        if name in channels[0]:
+            assert sum(channel[name] for channel in channels) == pytest.approx(window[name])
 
 
 @given(organisation=organisations, zone=st.sampled_from(ZONES))

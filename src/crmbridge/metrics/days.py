@@ -82,6 +82,16 @@ def calendar_days(moments: Micros, zone: ZoneInfo) -> Micros:
 def months(moments: Micros, zone: ZoneInfo) -> Micros:
     """The local calendar month of each moment, as months since 0001-01."""
     days = calendar_days(moments, zone)
+    if not len(days):
+        return days
+    first, last = int(days.min()), int(days.max())
+    if last - first >= len(days):
+        return _months_of_days(days)
+    # Many moments of few days: each day is looked up once.
+    return _months_of_days(np.arange(first, last + 1))[days - first]
+
+
+def _months_of_days(days: Micros) -> Micros:
     counted = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) + _YEAR_ONE
     return np.clip(counted, 0, MONTHS - 1)
 

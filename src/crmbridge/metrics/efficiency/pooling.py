@@ -167,6 +167,11 @@ def _quantile(share: float, shape: Floats, per_time: Floats, weight: Floats) -> 
     return at
 
 
+def nothing(number: int) -> Rates:
+    """No rate for anybody."""
+    return Rates(*(np.full(number, np.nan) for _ in range(3)))
+
+
 def raw(counts: Floats, times: Floats) -> Rates:
     """Rates on their own, x / T, with 90 % intervals of Gamma(x + 1/2, T) (Jeffreys); NaN without time."""
     timed = times > 0

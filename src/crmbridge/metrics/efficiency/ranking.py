@@ -13,13 +13,10 @@ def tiers(low: Floats, high: Floats) -> npt.NDArray[np.int64]:
 
     Two in different tiers never overlap; those in one tier are linked by intervals that do.
     """
-    tier = np.zeros(len(low), np.int64)
-    current, floor = 0, np.inf
-    for i in np.argsort(-high, kind="stable"):
-        if high[i] < floor:
-            current += 1
-        tier[i] = current
-        floor = min(floor, low[i])
+    order = np.argsort(-high, kind="stable")
+    floor = np.minimum.accumulate(np.concatenate([[np.inf], low[order][:-1]])) if len(low) else low
+    tier = np.empty(len(low), np.int64)
+    tier[order] = np.cumsum(high[order] < floor)
     return tier
 
 

@@ -1,7 +1,8 @@
 """The sums behind E, R and O: one pass over the activities, the deals and the orders, piece by piece.
 
-Everything is summed per rep, per account, per month of the zone and over the window at once, so that memory
-grows with the number of reps, accounts, deals and months, never with the number of activities.
+Everything is summed per rep, account, deal and channel over two windows, and per month of the zone, at once:
+memory grows with the number of reps, accounts, deals and months, and with the activities on a deal that come
+before its first known communication, never with the number of activities.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -21,139 +21,124 @@ from crmbridge.metrics.arrays import (
     Codes,
     Floats,
     Ids,
-    Mask,
     among,
     moments,
     numbers,
     pieces,
     truths,
 )
-from crmbridge.metrics.base import Frame
+from crmbridge.metrics.base import Frame, MetricSettings
 from crmbridge.metrics.days import SECOND, Micros, days_between, micros, months, window_start
+from crmbridge.metrics.efficiency.deals import Deals, one_array
+from crmbridge.metrics.efficiency.sums import Sums
+from crmbridge.model.columns import attribute_column, untag
 
-Kind = Literal["communication", "follow_up", "order"]
-KINDS: Final[tuple[Kind, ...]] = ("communication", "follow_up", "order")
+Grouping = Literal["rep", "team", "account", "deal", "deal_type", "channel"]
 COMMUNICATIONS: Final = ("call", "meeting", "email")
 LONGEST: Final = 366 * 86_400
 """Seconds an activity can last: what is longer has a wrong date."""
 POSITIVE: Final = ("connected", "held", "replied")
-
-COUNT: Final[Mapping[Kind, str]] = MappingProxyType(
-    {"communication": "successes", "follow_up": "won", "order": "orders_fulfilled"}
-)
-TIME: Final[Mapping[Kind, str]] = MappingProxyType(
-    {"communication": "communication_hours", "follow_up": "follow_up_hours", "order": "processing_days"}
-)
-MEASURES: Final = (
-    *("communications", "measured", "outcomes_known", "successes", "communication_hours"),
-    *("won", "lost", "followed", "won_amount", "follow_up_hours"),
-    *("orders_fulfilled", "processing_days"),
-)
-
-
-class Sums:
-    """Sums of each measure per key, where keys are numbers that may still grow."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Floats] = {name: np.zeros(0) for name in MEASURES}
-
-    def add(self, keys: Codes, measures: Mapping[str, Floats | None]) -> None:
-        """Add a column per measure (None counts rows) to the keys; rows with key -1 belong to nobody."""
-        known = keys >= 0
-        everybody = bool(known.all())
-        own = keys if everybody else keys[known]
-        if not len(own):
-            return
-        for name, values in measures.items():
-            weights = values if values is None or everybody else values[known]
-            new = np.bincount(own, weights).astype(np.float64, copy=False)
-            old = self._sums[name]
-            if len(new) < len(old):
-                new, old = old, new
-            new[: len(old)] += old
-            self._sums[name] = new
-
-    def of(self, name: str, number: int) -> Floats:
-        """The sums of one measure for the keys 0 to number - 1."""
-        found = self._sums[name]
-        return (
-            np.concatenate([found, np.zeros(number - len(found))]) if len(found) < number else found[:number]
-        )
+ROLE: Final = "role"
+"""The setting `team` for the rep's own role; anything else names an attribute of the CRM."""
 
 
 @dataclass(frozen=True)
 class Tally:
     """All sums of a frame.
 
-    `rep` and `account` hold the window, by the numbers of `reps` and `accounts`; `window` has the one key 0;
-    `month` has every month there is. `left_out` counts what could not be used, by reason. With several
-    currencies among the won deals their amounts do not add up to anything.
+    `groups` names the groups of each grouping: ids of reps, accounts and deals; names of teams and deal
+    types; kinds of communications. `sums` holds each grouping's sums over the window and the one before,
+    `window` those of the organisation (group 0), `month` those of every month there is. `spent` are the hours
+    on each deal so far. `left_out` counts what could not be used, by reason. With several currencies among
+    the won deals their amounts do not add up to anything.
     """
 
-    reps: pa.Array
-    accounts: pa.Array
-    rep: Sums
-    account: Sums
+    groups: Mapping[Grouping, pa.Array]
+    sums: Mapping[Grouping, Sums]
     window: Sums
     month: Sums
+    spent: Floats
     left_out: Mapping[str, int]
     several_currencies: bool
     start: datetime
     end: datetime
 
 
-def tally(frame: Frame, window_days: int) -> Tally:
-    """Sum up the frame over the `window_days` whole days before its moment, and over every month."""
-    return _Tallying(frame, window_days).result()
+def tally(frame: Frame, settings: MetricSettings) -> Tally:
+    """Sum up the frame: over the window before its moment, over the one before that, and over every month."""
+    return _Tallying(frame, settings).result()
 
 
 class _Tallying:
-    def __init__(self, frame: Frame, window_days: int) -> None:
-        self.frame = frame
-        self.start = window_start(frame.moment, frame.zone, window_days)
-        self.first, self.last = micros(self.start), micros(frame.moment)
-        self.reps = Ids(_ids(frame, "rep"))
-        self.accounts = Ids(_ids(frame, "account"))
-        self.rep, self.account, self.window, self.month = Sums(), Sums(), Sums(), Sums()
+    def __init__(self, frame: Frame, settings: MetricSettings) -> None:
+        self.frame, self.settings = frame, settings
+        self.start = window_start(frame.moment, frame.zone, settings.window_days)
+        before = window_start(frame.moment, frame.zone, 2 * settings.window_days)
+        self.first, self.first_before, self.last = map(micros, (self.start, before, frame.moment))
+        self.reps = Ids(one_array(frame.table("rep", ("id",)), "id"))
+        self.accounts = Ids(one_array(frame.table("account", ("id",)), "id"))
+        self.rep, self.account, self.deal, self.channel = Sums(), Sums(), Sums(), Sums()
+        self.window, self.month = Sums(), Sums()
         self.left_out = {
             "without_date": 0,
             "negative_duration": 0,
             "longer_than_a_year": 0,
             "fulfilled_before_ordered": 0,
         }
-        self.deals = _Deals(frame)
+        self.deals = Deals(frame)
         self.account_of_deal = self.accounts.number(self.deals.account_id)
 
     def result(self) -> Tally:
         self._activities()
         self._closed_deals()
         self._orders()
+        teams, team_of_rep = self._teams()
+        types = Ids(pa.array([], pa.string()))
+        type_of_deal = types.number(self.deals.type)
         return Tally(
-            reps=self.reps.values,
-            accounts=self.accounts.values,
-            rep=self.rep,
-            account=self.account,
+            groups={
+                "rep": self.reps.values,
+                "team": teams,
+                "account": self.accounts.values,
+                "deal": self.deals.ids.values,
+                "deal_type": types.values,
+                "channel": pa.array(COMMUNICATIONS, pa.string()),
+            },
+            sums={
+                "rep": self.rep,
+                "team": self.rep.grouped(team_of_rep, len(teams)),
+                "account": self.account,
+                "deal": self.deal,
+                "deal_type": self.deal.grouped(type_of_deal, len(types)),
+                "channel": self.channel,
+            },
             window=self.window,
             month=self.month,
+            spent=self.deals.hours(),
             left_out=self.left_out,
             several_currencies=self.deals.several_currencies,
             start=self.start,
             end=self.frame.moment,
         )
 
-    def _add(self, at: Micros, rep: Codes, account: Codes, measures: Mapping[str, Floats | None]) -> None:
+    def _add(
+        self, at: Micros, groups: Mapping[Grouping, Codes], measures: Mapping[str, Floats | None]
+    ) -> None:
         """Add rows that happened at these moments, none of them later than the frame's."""
-        self.month.add(months(at, self.frame.zone), measures)
-        recent = at >= self.first
+        self.month.add(months(at, self.frame.zone), np.zeros(1, np.int64), measures)
+        recent = at >= self.first_before
         if not recent.any():
             return
+        window = (at[recent] < self.first).astype(np.int64)
         cut = {name: None if values is None else values[recent] for name, values in measures.items()}
-        self.window.add(np.zeros(int(recent.sum()), np.int64), cut)
-        self.rep.add(rep[recent], cut)
-        self.account.add(account[recent], cut)
+        self.window.add(np.zeros(len(window), np.int64), window, cut)
+        sums = {"rep": self.rep, "account": self.account, "deal": self.deal, "channel": self.channel}
+        for grouping, codes in groups.items():
+            sums[grouping].add(codes[recent], window, cut)
 
     def _activities(self) -> None:
         columns = ("kind", "owner_id", "account_id", "deal_id", "started_at", "created_at", "ended_at")
+        kinds = pa.array(COMMUNICATIONS, pa.string())
         for piece in pieces(self.frame, "activity", (*columns, "duration", "outcome", "is_completed")):
             begun = moments(pc.coalesce(piece["started_at"], piece["created_at"]))
             done = truths(piece["is_completed"], unknown=True)
@@ -163,21 +148,27 @@ class _Tallying:
                 piece = piece.filter(pa.array(done))
                 begun = begun[done]
             hours = self._hours(piece)
-            communication = among(piece["kind"], COMMUNICATIONS)
+            channel: Codes = pc.fill_null(pc.index_in(piece["kind"], value_set=kinds), -1).to_numpy()
+            communication = channel >= 0
             deal = self.deals.ids.find(piece["deal_id"])
             self.deals.spend(deal, begun, hours, communication)
 
             spoken = pa.array(communication)
+            deal = deal[communication]
             account = self.accounts.number(piece["account_id"].filter(spoken))
-            through_deal = (account < 0) & (deal[communication] >= 0)
+            through_deal = (account < 0) & (deal >= 0)
             account = account.copy()
-            account[through_deal] = self.account_of_deal[deal[communication][through_deal]]
+            account[through_deal] = self.account_of_deal[deal[through_deal]]
             time, outcome = hours[communication], piece["outcome"].filter(spoken)
             measured = np.isfinite(time)
             self._add(
                 begun[communication],
-                self.reps.number(piece["owner_id"].filter(spoken)),
-                account,
+                {
+                    "rep": self.reps.number(piece["owner_id"].filter(spoken)),
+                    "account": account,
+                    "deal": deal,
+                    "channel": channel[communication].astype(np.int64),
+                },
                 {
                     "communications": None,
                     "measured": measured.astype(np.float64),
@@ -209,8 +200,11 @@ class _Tallying:
         chosen = pa.array(counted)
         self._add(
             deals.closed_at[counted],
-            self.reps.number(deals.owner_id.filter(chosen)),
-            self.accounts.number(deals.account_id.filter(chosen)),
+            {
+                "rep": self.reps.number(deals.owner_id.filter(chosen)),
+                "account": self.accounts.number(deals.account_id.filter(chosen)),
+                "deal": np.flatnonzero(counted),
+            },
             {
                 "won": won,
                 "lost": 1.0 - won,
@@ -221,76 +215,50 @@ class _Tallying:
         )
 
     def _orders(self) -> None:
-        for piece in pieces(self.frame, "order", ("owner_id", "account_id", "ordered_at", "fulfilled_at")):
+        columns = ("owner_id", "account_id", "deal_id", "ordered_at", "fulfilled_at")
+        for piece in pieces(self.frame, "order", columns):
             ordered, fulfilled = moments(piece["ordered_at"]), moments(piece["fulfilled_at"])
             known = (fulfilled != UNKNOWN_MOMENT) & (fulfilled <= self.last)
-            self.left_out["without_date"] += int((known & (ordered == UNKNOWN_MOMENT)).sum())
-            known &= ordered != UNKNOWN_MOMENT
-            backward = known & (fulfilled < ordered)
+            undated = known & (ordered == UNKNOWN_MOMENT)
+            backward = known & ~undated & (fulfilled < ordered)
+            self.left_out["without_date"] += int(undated.sum())
             self.left_out["fulfilled_before_ordered"] += int(backward.sum())
-            known &= ~backward
+            timed = ~(undated | backward)[known]
             chosen = pa.array(known)
+            ended = fulfilled[known]
+            days = np.zeros(len(ended))
+            days[timed] = self._processing_days(ordered[known][timed], ended[timed])
+            account = self.accounts.number(piece["account_id"].filter(chosen))
             self._add(
-                fulfilled[known],
-                self.reps.number(piece["owner_id"].filter(chosen)),
-                self.accounts.number(piece["account_id"].filter(chosen)),
+                ended,
                 {
-                    "orders_fulfilled": None,
-                    "processing_days": days_between(ordered[known], fulfilled[known], self.frame.zone),
+                    "rep": self.reps.number(piece["owner_id"].filter(chosen)),
+                    "account": account,
+                    "deal": self.deals.ids.find(piece["deal_id"].filter(chosen)),
+                },
+                {
+                    "orders_seen": None,
+                    "orders_fulfilled": timed.astype(np.float64),
+                    "processing_days": days,
                 },
             )
 
+    def _processing_days(self, ordered: Micros, fulfilled: Micros) -> Floats:
+        if self.settings.order_days == "working":
+            return self.settings.calendar.working_days(ordered, fulfilled, self.frame.zone)
+        return days_between(ordered, fulfilled, self.frame.zone)
 
-class _Deals:
-    """The deals, and the hours spent on each from its first communication on.
-
-    A communication is never before the first one; any other activity may be: those before what is so far
-    known as the first wait until all activities were seen.
-    """
-
-    def __init__(self, frame: Frame) -> None:
-        columns = ("id", "account_id", "owner_id", "amount", "currency", "is_closed", "is_won", "closed_at")
-        table = frame.table("deal", columns).combine_chunks()
-        column = {name: _array(table, name) for name in columns}
-        self.ids = Ids(column["id"])
-        self.account_id, self.owner_id = column["account_id"], column["owner_id"]
-        self.amount = numbers(column["amount"])
-        self.won: Mask = truths(column["is_won"], unknown=False)
-        self.closed: Mask = truths(column["is_closed"], unknown=False) | self.won
-        self.closed_at = moments(column["closed_at"])
-        self.several_currencies = len(column["currency"].filter(pa.array(self.won)).drop_null().unique()) > 1
-        self._first = np.full(len(self.ids), np.iinfo(np.int64).max)
-        self._hours = np.zeros(len(self.ids))
-        self._waiting: list[tuple[Codes, Micros, Floats]] = []
-
-    def spend(self, deal: Codes, begun: Micros, hours: Floats, communication: Mask) -> None:
-        """Take note of activities on deals (-1: on none)."""
-        on_deal = deal >= 0
-        first = on_deal & communication
-        np.minimum.at(self._first, deal[first], begun[first])
-        measured = on_deal & np.isfinite(hours)
-        self._settle(deal[measured], begun[measured], hours[measured])
-
-    def _settle(self, deal: Codes, begun: Micros, hours: Floats) -> None:
-        after = begun >= self._first[deal]
-        if after.any():
-            self._hours += np.bincount(deal[after], hours[after], minlength=len(self._hours))
-        if not after.all():
-            self._waiting.append((deal[~after], begun[~after], hours[~after]))
-
-    def hours(self) -> Floats:
-        """Hours per deal, once every activity was seen."""
-        waiting, self._waiting = self._waiting, []
-        for deal, begun, hours in waiting:
-            after = begun >= self._first[deal]
-            self._hours += np.bincount(deal[after], hours[after], minlength=len(self._hours))
-        return self._hours
-
-
-def _ids(frame: Frame, object_name: Literal["rep", "account"]) -> pa.Array:
-    return _array(frame.table(object_name, ("id",)).combine_chunks(), "id")
-
-
-def _array(table: pa.Table, name: str) -> pa.Array:
-    column = table[name].combine_chunks()
-    return column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)
+    def _teams(self) -> tuple[pa.Array, Codes]:
+        """The names of the teams in their order, and the team of each rep, -1 for none."""
+        own = self.settings.team == ROLE
+        column = ROLE if own else attribute_column(self.settings.team)
+        table = self.frame.table("rep", ("id", column))
+        cells = one_array(table, column).dictionary_encode()
+        names = [name if own else untag(name) for name in cells.dictionary.to_pylist()]
+        spelled = ["" if name is None else str(name).strip() for name in names]
+        teams = sorted({name for name in spelled if name})
+        of_cell = np.array([teams.index(name) if name else -1 for name in spelled] + [-1], np.int64)
+        team_of_rep = np.full(len(self.reps), -1, np.int64)
+        # The reps that the CRM knows are numbered first, in the table's order.
+        team_of_rep[: table.num_rows] = of_cell[pc.fill_null(cells.indices, len(spelled)).to_numpy()]
+        return pa.array(teams, pa.string()), team_of_rep
