@@ -10,14 +10,17 @@ import pyarrow as pa
 from crmbridge.report.cards import CalibrationBin, Card, Estimate
 from crmbridge.report.data import (
     BINS,
+    COVERAGES,
     DEALS,
     FUNNEL,
+    GROUPS,
     LEADS,
     MONTHS,
     REJECTED,
     REPS,
     SET_ASIDE,
     STAGES,
+    TRENDS,
     ReportData,
     Scores,
     Written,
@@ -89,7 +92,8 @@ def sample() -> ReportData:
         ):
             rate = factor * (1.5 + ((i * 7) % 12) * 0.15)
             row |= {key: rate, f"{key}_low": rate * 0.82, f"{key}_high": rate * 1.2}
-        reps.append(row | {"time_coverage": 0.8})
+            row |= {TRENDS[key]: ("rising", "falling", "unclear")[i % 3], COVERAGES[key]: 0.8}
+        reps.append(row)
     bins = []
     for low in range(0, 100, 5):
         grade = "A" if low >= 70 else "B" if low >= 40 else "C" if low >= 20 else "D"
@@ -181,6 +185,9 @@ def sample() -> ReportData:
         leads_open=1870,
         reps=_table(REPS, reps),
         team={"communication_efficiency": 2.2, "follow_up_efficiency": 0.066, "order_efficiency": 0.22},
+        groups={
+            "team": _table(GROUPS, [row | {"name": name} for name, row in zip(AWKWARD, reps, strict=False)])
+        },
         months=_table(
             MONTHS,
             [

@@ -154,6 +154,7 @@ def filled(folder: Path) -> Iterator[tuple[Ledger, Lake]]:
                 lake.append(NAME, object_name, table, run=run, seen_at=SEEN, set_aside=rows)
             deal_scores = {id: score for id, (_, _, _, score, *_) in DEALS.items()}
             total = pa.table({"id": ["0"], "period": ["window"], "communication_efficiency": [1.75]})
+            teams = pa.table({"id": ["0"], "name": ["Inside"], "communication_efficiency": [1.8]})
             figures = pa.table(
                 {
                     "id": ["0", "1"],
@@ -170,6 +171,7 @@ def filled(folder: Path) -> Iterator[tuple[Ledger, Lake]]:
                 "table/pipeline/deal/funnel": _funnel(),
                 "table/pipeline/deal/deal_summary": figures,
                 "table/efficiency/rep/efficiency_total": total,
+                "table/efficiency/rep/efficiency_by_team": teams,
             }.items():
                 lake.append(NAME, name, table, run=run, seen_at=MOMENT)
             rows = [

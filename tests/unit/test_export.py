@@ -47,6 +47,7 @@ def test_every_table_has_its_name_in_both_formats(folder: Path) -> None:
         *("account", "deal", "lead", "rep"),
         *("need_lead", "need_deal", "pipeline_deal", "efficiency_rep"),
         *("pipeline_deal_funnel", "pipeline_deal_deal_summary", "efficiency_rep_efficiency_total"),
+        "efficiency_rep_efficiency_by_team",
         *("ledger_runs", "ledger_plans", "ledger_plan_rows", "ledger_models"),
     }
     names = {path.name for path in folder.iterdir()}

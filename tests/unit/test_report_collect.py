@@ -92,6 +92,10 @@ def test_reps_without_any_measured_time_are_left_out_and_a_nameless_one_has_its_
     assert data.team == {"communication_efficiency": 1.75}
 
 
+def test_groups_are_those_that_were_measured(data: ReportData) -> None:
+    assert {name: rows["name"].to_pylist() for name, rows in data.groups.items()} == {"team": ["Inside"]}
+
+
 def test_a_run_that_read_nothing_does_not_hide_what_was_set_aside_and_written_before(
     data: ReportData,
 ) -> None:

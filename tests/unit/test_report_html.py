@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from crmbridge.report.data import ReportData
+from crmbridge.report.data import TRENDS, ReportData
 from crmbridge.report.html import render, write
 from tests.unit.report_sample import AWKWARD, MOMENT, sample
 
@@ -82,11 +82,11 @@ def test_the_page_needs_no_network(page: Page) -> None:
 
 def test_every_chart_has_a_name_and_the_same_numbers_as_a_table(page: Page) -> None:
     drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
-    assert len(drawings) == 2 * 10
+    assert len(drawings) == 2 * 13
     for attributes in drawings:
         assert attributes["role"] == "img"
         assert len(attributes["aria-label"] or "") > 30
-    assert len([tag for tag, _ in page.elements if tag == "details"]) == 10
+    assert len([tag for tag, _ in page.elements if tag == "details"]) == 13
 
 
 def test_the_numbers_beside_the_charts_are_those_of_the_tables(page: Page) -> None:
@@ -132,7 +132,10 @@ def test_the_numbers_beside_the_charts_are_those_of_the_tables(page: Page) -> No
         for shown, row in zip(page.tables[title], best_first, strict=True):
             figures = [float(cell) for cell in (shown[1], *shown[2].split(" to "))]
             assert figures == pytest.approx([row[key], row[f"{key}_low"], row[f"{key}_high"]], rel=0.006)
+            assert shown[4] == row[TRENDS[key]]
 
+    teams = sorted(data.groups["team"].to_pylist(), key=lambda row: -row["order_efficiency"])
+    assert [row[0] for row in page.tables["Orders by team"]] == [row["name"] for row in teams]
     for shown, row in zip(page.tables["Orders by month"], data.months.to_pylist(), strict=True):
         assert shown[0] == row["period"]
         assert float(shown[1]) == pytest.approx(row["order_efficiency"], rel=0.006)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import OBJECTS, ObjectName
+from crmbridge.report import words
 from crmbridge.report.cards import card_of
 from crmbridge.report.data import (
     BIN,
@@ -23,6 +24,7 @@ from crmbridge.report.data import (
     DEALS,
     EFFICIENCIES,
     FUNNEL,
+    GROUPS,
     LEADS,
     LEADS_STAGE,
     MONTHS,
@@ -85,6 +87,7 @@ def collect(
         leads_open=leads.num_rows,
         reps=_reps(reader),
         team=_team(reader),
+        groups=_groups(reader),
         months=_months(reader),
         set_aside=_set_aside(ledger, read_by),
         set_aside_counts=ledger.set_aside_counts(read_by.id) if read_by else {},
@@ -246,15 +249,25 @@ def _figures(reader: Reader) -> dict[str, float | None]:
 
 def _reps(reader: Reader) -> pa.Table:
     """Every rep with any efficiency, by name."""
-    keys = [name for name in REPS.names if name not in ("id", "name")]
+    own = pa.schema([column for column in REPS if column.name != "name"])
     rows = [
         row
-        for row in _results(reader, "efficiency", "rep", keys).to_pylist()
+        for row in reader.table("result/efficiency/rep", own).to_pylist()
         if any(row[key] is not None for key in EFFICIENCIES)
     ]
     names = reader.names("rep", {row["id"] for row in rows})
     named = [{**row, "name": names[row["id"]]} for row in rows]
     return pa.Table.from_pylist(sorted(named, key=lambda row: (row["name"], row["id"])), REPS)
+
+
+def _groups(reader: Reader) -> dict[str, pa.Table]:
+    """The teams, deal types and channels, where there are any."""
+    found = {
+        grouping: reader.table(f"table/efficiency/rep/efficiency_by_{grouping}", GROUPS)
+        for grouping in words.GROUPINGS
+        if grouping != "rep"
+    }
+    return {grouping: rows for grouping, rows in found.items() if rows.num_rows}
 
 
 def _team(reader: Reader) -> dict[str, float]:

@@ -86,15 +86,20 @@ LEADS: Final = pa.schema(
     ]
 )
 EFFICIENCIES: Final = ("communication_efficiency", "follow_up_efficiency", "order_efficiency")
-REPS: Final = pa.schema(
-    [("id", pa.string()), ("name", pa.string())]
-    + [(f"{key}{end}", pa.float64()) for key in EFFICIENCIES for end in ("", "_low", "_high")]
-    + [("time_coverage", pa.float64())]
+TRENDS: Final = {key: f"{key.removesuffix('_efficiency')}_trend" for key in EFFICIENCIES}
+"""The column that says where an efficiency has been going: rising, falling, unclear."""
+COVERAGES: Final = dict(
+    zip(EFFICIENCIES, ("time_coverage", "follow_up_coverage", "order_coverage"), strict=True)
 )
-MONTHS: Final = pa.schema(
-    [("period", pa.string())]
-    + [(f"{key}{end}", pa.float64()) for key in EFFICIENCIES for end in ("", "_low", "_high")]
-)
+"""The column that says of what share of its events an efficiency knows the time."""
+_RATES: Final = [(f"{key}{end}", pa.float64()) for key in EFFICIENCIES for end in ("", "_low", "_high")]
+_BESIDE: Final = [
+    *((name, pa.string()) for name in TRENDS.values()),
+    *((name, pa.float64()) for name in COVERAGES.values()),
+]
+REPS: Final = pa.schema([("id", pa.string()), ("name", pa.string()), *_RATES, *_BESIDE])
+GROUPS: Final = pa.schema([("name", pa.string()), *_RATES, *_BESIDE])
+MONTHS: Final = pa.schema([("period", pa.string()), *_RATES])
 SET_ASIDE: Final = pa.schema(
     [("object", pa.string()), ("place", pa.string()), ("reason", pa.string()), ("id", pa.string())]
 )
@@ -148,9 +153,10 @@ class ReportData:
     `records` counts the live records of each object. `funnel` tells of leads, then of deals stage by stage
     (entered = moved_on + moved_back + lost + still_open), `figures` of closed deals (see the metric
     `pipeline`, table `deal_summary`). `funnel`, `stages` and `reps` are as wide as the
-    organisation, `months` the organisation's efficiencies of the last months (`2026-03`); `deals` and
-    `leads` hold the few worth a person's time today, best first; `deals_open` and `leads_open` say out of
-    how many. `team` maps an efficiency's key to the organisation's own rate. `set_aside` belongs to
+    organisation; `groups` has the same figures as `reps` per team, deal type and channel, `months` the
+    organisation's efficiencies of the last months (`2026-03`); `deals` and `leads` hold the few worth a
+    person's time today, best first; `deals_open` and `leads_open` say out of how many. `team` maps an
+    efficiency's key to the organisation's own rate. `set_aside` belongs to
     `read_by`, the newest run that read anything.
     """
 
@@ -169,6 +175,7 @@ class ReportData:
     leads_open: int = 0
     reps: pa.Table = field(default_factory=REPS.empty_table)
     team: Mapping[str, float] = field(default_factory=dict)
+    groups: Mapping[str, pa.Table] = field(default_factory=dict)
     months: pa.Table = field(default_factory=MONTHS.empty_table)
     set_aside: pa.Table = field(default_factory=SET_ASIDE.empty_table)
     set_aside_counts: Mapping[str, int] = field(default_factory=dict)

@@ -110,4 +110,10 @@ def _view(data: ReportData) -> dict[str, Any]:
         "efficiencies": [
             chart for key in EFFICIENCIES if (chart := charts.efficiency(data.reps, key, data.team.get(key)))
         ],
+        "groups": [
+            chart
+            for grouping, groups in data.groups.items()
+            for key in EFFICIENCIES
+            if (chart := charts.efficiency(groups, key, data.team.get(key), grouping))
+        ],
     }

@@ -43,6 +43,11 @@ _UNITS: Final = {
     "data_quality": "0 to 100",
     "expected_revenue": "the deal's currency",
 }
+_EFFICIENCY: Final = {
+    "raw": "The rate on its own, not drawn towards the peers",
+    "before": "The rate of the window before, on its own",
+    "trend": "rising or falling where that is sure, else unclear",
+}
 _LEDGER: Final = {
     "run": Meaning("The run's number"),
     "plan": Meaning("The plan's number"),
@@ -89,6 +94,9 @@ def of_result(column: str) -> Meaning:
     if column in CATALOGUE:
         base = re.sub(r"_(low|high)$", "", column)
         return Meaning(CATALOGUE[column].description, _UNITS.get(column, _UNITS.get(base)))
+    rate, _, what = column.rpartition("_")
+    if what in _EFFICIENCY and f"{rate}_efficiency" in CATALOGUE:
+        return Meaning(_EFFICIENCY[what], None if what == "trend" else _UNITS[f"{rate}_efficiency"])
     return Meaning(_words(column), _unit(column))
 
 

@@ -27,6 +27,19 @@ EFFICIENCIES: Final = {
     "order_efficiency": ("Orders", "orders fulfilled per processing day"),
 }
 
+GROUPINGS: Final = {
+    "rep": ("Rep", "the team", ""),
+    "team": ("Team", "all teams", " by team"),
+    "deal_type": ("Type of deal", "all deals", " by type of deal"),
+    "channel": ("Channel", "all channels", " by channel"),
+}
+"""What one of a grouping is called, what all are, and what a title says of it."""
+COVERAGES: Final = {
+    "communication_efficiency": "Communications whose time was measured",
+    "follow_up_efficiency": "Closed deals with any measured time",
+    "order_efficiency": "Orders with both dates",
+}
+
 
 def number(value: float, decimals: int = 0) -> str:
     """`12,345.6`; a minus is a real one."""

@@ -1,4 +1,4 @@
-"""Efficiencies per rep, each with its interval."""
+"""Efficiencies per rep, team, deal type, channel and month, each with its interval."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from collections import Counter
 import pyarrow as pa
 
 from crmbridge.report import words
+from crmbridge.report.data import COVERAGES, TRENDS
 from crmbridge.report.svg import NARROW, ROW, Chart, Spec, draw, values
 
 
-def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
-    """One efficiency per rep with its interval, best first; None where it is known of nobody."""
-    rows = [row for row in reps.to_pylist() if row[key] is not None]
-    if not rows:
+def efficiency(groups: pa.Table, key: str, overall: float | None, grouping: str = "rep") -> Chart | None:
+    """One efficiency per rep (or team, deal type, channel) with its interval, best first; None where it is
+    known of nobody, or for groups that are not reps, of fewer than two. `overall` is the organisation's.
+    """
+    rows = [row for row in groups.to_pylist() if row[key] is not None]
+    if len(rows) < (1 if grouping == "rep" else 2):
         return None
     rows.sort(key=lambda row: -row[key])
-    name, unit = words.EFFICIENCIES[key]
-    above = [row for row in rows if team is not None and row[f"{key}_low"] > team]
-    below = [row for row in rows if team is not None and row[f"{key}_high"] < team]
+    kind, unit = words.EFFICIENCIES[key]
+    one, everybody, by = words.GROUPINGS[grouping]
+    name = kind + by
+    above = [row for row in rows if overall is not None and row[f"{key}_low"] > overall]
+    below = [row for row in rows if overall is not None and row[f"{key}_high"] < overall]
     sentence = f"{unit.capitalize()}."
-    if team is not None:
-        sentence += f" The team: {words.significant(team, 3)}."
+    if overall is not None:
+        sentence += f" {everybody.capitalize()}: {words.significant(overall, 3)}."
         if above:
             sentence += f" Clearly above it: {words.some([row['name'] for row in above])}."
         if below:
             sentence += f" Clearly below it: {words.some([row['name'] for row in reversed(below)])}."
         if not above and not below:
-            sentence += " Nobody can be told apart from it."
+            sentence += f" {'Nobody' if grouping == 'rep' else 'None'} can be told apart from it."
+    for trend in ("rising", "falling"):
+        moved = [row["name"] for row in rows if row[TRENDS[key]] == trend]
+        if moved:
+            sentence += f" {trend.capitalize()} since the window before: {words.some(moved)}."
     top = max(row[f"{key}_high"] for row in rows) * 1.05
     names = Counter(row["name"] for row in rows)
     drawn = [
@@ -36,7 +45,8 @@ def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
             "rate": row[key],
             "low": row[f"{key}_low"],
             "high": row[f"{key}_high"],
-            "coverage": row["time_coverage"],
+            "coverage": row[COVERAGES[key]],
+            "trend": row[TRENDS[key]],
             "clear": row in above or row in below,
         }
         for row in rows
@@ -71,17 +81,17 @@ def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
                 "encoding": {"x": {"field": "rate", **x}, "y": y, "color": colour},
             },
         ]
-        if team is not None:
+        if overall is not None:
             layers.append(
                 {
-                    "data": values([{"team": team}]),
+                    "data": values([{"overall": overall}]),
                     "mark": {
                         "type": "rule",
                         "color": "var(--amber)",
                         "strokeDash": [4, 3],
                         "strokeWidth": 1.5,
                     },
-                    "encoding": {"x": {"field": "team", **x}},
+                    "encoding": {"x": {"field": "overall", **x}},
                 }
             )
         return {
@@ -95,13 +105,20 @@ def efficiency(reps: pa.Table, key: str, team: float | None) -> Chart | None:
         name,
         sentence,
         draw(spec, f"{name}. {sentence}", wide=NARROW),
-        ("Rep", unit.capitalize(), f"90{words.NBSP}% interval", "Communications whose time was measured"),
+        (
+            one,
+            unit.capitalize(),
+            f"90{words.NBSP}% interval",
+            words.COVERAGES[key],
+            "Since the window before",
+        ),
         [
             (
                 row["rep"],
                 words.significant(row["rate"], 3),
                 f"{words.significant(row['low'], 3)} to {words.significant(row['high'], 3)}",
                 "" if row["coverage"] is None else words.percent(row["coverage"]),
+                row["trend"] or "",
             )
             for row in drawn
         ],
