@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from crmbridge.connectors.http import MemoryVault
 from crmbridge.connectors.zoho import Options, limits
+from crmbridge.connectors.zoho.bulk import POLLS
+from crmbridge.connectors.zoho.client import Refused
 from crmbridge.connectors.zoho.hosts import DATA_CENTRES
 from crmbridge.connectors.zoho.schema import LABEL_LENGTH, label_of
 from crmbridge.errors import AuthError, QuotaError, SettingsError
@@ -17,6 +21,7 @@ from crmbridge.testing.trial import Trial
 from crmbridge.writeback.base import Change
 from crmbridge.writeback.zoho import ZohoWriter
 from crmbridge.writeback.zoho.answers import outcomes
+from crmbridge.writeback.zoho.writer import QUIET
 from tests.shared_data import shared
 from tests.vendors.zoho import ZohoServer
 from tests.vendors.zoho.metadata import field
@@ -97,6 +102,42 @@ def test_a_field_this_user_may_not_change_fails_the_check(subject):
     items = list(writer(subject).check())
     assert [item.name for item in items if item.state == "failed"] == ["Leads: CRMBridge Score"]
     made.close()
+
+
+def test_a_profile_that_only_reads_our_field_fails_the_check(subject):
+    _, made = installed(subject, 1)
+    for each in subject.org.modules["Leads"].field("CRMBridge_Score")["profiles"]:
+        each["permission_type"] = "read_only"
+    items = [item for item in writer(subject).check() if item.state == "failed"]
+    assert [item.name for item in items] == ["Leads: CRMBridge Score"]
+    assert "Administrator" in items[0].remedy
+    made.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_profile_that_may_not_make_fields_is_told_so_first(subject, told, dry_run):
+    subject.org.switches.customizes = False
+    if not told:
+        subject.org.switches.scopes = ALL_SCOPES - {"profiles"}
+    steps = list(writer(subject).install(dry_run=dry_run))
+    assert not any(each["custom_field"] for each in subject.org.modules["Leads"].fields)
+    if told or not dry_run:
+        assert {step.state for step in steps} == {"conflict"}
+        assert all("Customize Zoho CRM" in step.remedy for step in steps)
+    if told:
+        assert not subject.org.calls("POST /crm/v8/settings/fields")
+
+
+def test_a_field_that_an_admin_has_renamed_is_still_ours(subject):
+    subject.org.switches.suffixed_names = True
+    ids, made = installed(subject, 1)
+    subject.org.modules["Leads"].field("CRMBridge_Score1")["field_label"] = "Chance in percent"
+    again = ZohoWriter(replace(made.context, vault=MemoryVault()), sleep=lambda seconds: None)
+    assert {step.state for step in again.install(dry_run=False)} == {"present"}
+    assert states(again.write("lead", changes(ids))) == {ids[0]: "sent"}
+    assert {step.state for step in again.uninstall(dry_run=False)} == {"done"}
+    assert not any(each["custom_field"] for each in subject.org.modules["Leads"].fields)
 
 
 def test_writing_without_fields_is_refused_before_anything_is_sent(subject):
@@ -278,7 +319,7 @@ def small_jobs(monkeypatch):
 
 @pytest.mark.usefixtures("small_jobs")
 def test_much_is_written_by_job_and_its_result_read_row_by_row(subject):
-    ids, made = installed(subject, 30)
+    ids, made = installed(subject, 30, bulk_write=True)
     subject.org.rejected = {ids[3]: ("INVALID_DATA", {"api_name": "Company"})}
     subject.org.delete("Leads", ids[4])
     found = {outcome.id: outcome for outcome in made.write("lead", changes(ids))}
@@ -294,10 +335,10 @@ def test_much_is_written_by_job_and_its_result_read_row_by_row(subject):
 
 @pytest.mark.usefixtures("small_jobs")
 def test_jobs_can_be_turned_off_and_are_for_equal_fields_only(subject):
-    ids, made = installed(subject, 30, bulk_write=False)
+    ids, made = installed(subject, 30)
     made.write("lead", changes(ids))
     assert len(subject.org.calls("PUT")) == 1
-    made = writer(subject)
+    made = writer(subject, bulk_write=True)
     partly = [Change("lead", each, {"score": 1.0}) for each in ids[:5]]
     made.write("lead", [*changes(ids[5:]), *partly])
     assert len(subject.org.calls("POST /crm/bulk/v8/write")) == 1
@@ -308,7 +349,7 @@ def test_jobs_can_be_turned_off_and_are_for_equal_fields_only(subject):
 @pytest.mark.usefixtures("small_jobs")
 @pytest.mark.parametrize("fault", ["lost job", "no result", "half result", "stuck"])
 def test_a_job_without_a_result_is_unknown_and_read_back(subject, fault, tmp_path):
-    subject.writes = CORE
+    subject.writes, subject.bulk_write = CORE, True
     ids = subject.seed(samples.leads(30))
     list(subject.writer().install(dry_run=False))
     org = subject.org
@@ -321,7 +362,7 @@ def test_a_job_without_a_result_is_unknown_and_read_back(subject, fault, tmp_pat
         org.fault("/result", kind="after", half=True, times=99)
     else:
         body = {"status": "INPROGRESS", "id": "1"}
-        org.fault("GET /crm/bulk/v8/write", answer=(200, body, {}), times=240)
+        org.fault("GET /crm/bulk/v8/write", answer=(200, body, {}), times=POLLS)
     with Trial.of(subject, tmp_path) as trial:
         trial.pull("lead")
         plan = trial.plan("lead", {each: samples.values("lead", CORE) for each in ids})
@@ -332,13 +373,46 @@ def test_a_job_without_a_result_is_unknown_and_read_back(subject, fault, tmp_pat
 
 
 @pytest.mark.usefixtures("small_jobs")
-def test_an_upload_that_is_refused_leaves_everything_unsent(subject):
+@pytest.mark.parametrize("refused", ["org id", "scope", "job"])
+def test_where_no_job_can_be_made_calls_of_a_hundred_write(subject, refused):
+    ids, made = installed(subject, 30, bulk_write=True)
+    org = subject.org
+    if refused == "org id":
+        made.schema.organisation["zgid"] = "of another org"
+    elif refused == "scope":
+        org.switches.scopes = ALL_SCOPES - {"files"}
+    else:
+        error = {"code": "NOT_SUPPORTED", "details": {}, "message": "not in this edition", "status": "error"}
+        org.fault("POST /crm/bulk/v8/write", answer=(400, error, {}))
+    assert set(states(made.write("lead", changes(ids))).values()) == {"sent"}
+    assert len(org.calls("PUT")) == 1
+    assert not org.jobs
+
+
+@pytest.mark.usefixtures("small_jobs")
+def test_automations_that_jobs_would_fire_are_not_fired_unless_jobs_are_allowed(subject):
+    subject.org.switches.jobs_fire = True
     ids, made = installed(subject, 30)
-    subject.org.zgid, before = "other", subject.org.zgid
-    made.schema.organisation["zgid"] = before
-    with pytest.raises(AuthError):
-        made.write("lead", changes(ids))
-    assert not subject.org.calls("POST /crm/bulk/v8/write")
+    assert set(states(made.write("lead", changes(ids))).values()) == {"sent"}
+    assert (subject.org.workflows, len(subject.org.jobs)) == (0, 0)
+    allowed = writer(subject, bulk_write=True)
+    assert set(states(allowed.write("lead", changes(ids, turn=1))).values()) == {"sent"}
+    assert subject.org.workflows == 30
+
+
+def test_a_hundred_and_one_records_go_in_two_calls_and_six_fields_too(subject):
+    ids, made = installed(subject, 101)
+    assert set(states(made.write("lead", changes(ids))).values()) == {"sent"}
+    assert [len(each.json["data"]) for each in subject.org.calls("PUT")] == [100, 1]
+    answer = made.client.get("settings/fields", {"module": "Leads"})
+    assert answer.body["fields"]
+    six = [{"field_label": f"Field {n}", "data_type": "boolean"} for n in range(6)]
+    for method, path, body in (
+        ("PUT", "/crm/v8/Leads", {"data": [{"id": each} for each in [*ids]], **QUIET}),
+        ("POST", "/crm/v8/settings/fields", {"fields": six}),
+    ):
+        with pytest.raises(Refused, match="LIMIT_EXCEEDED"):
+            made.client.request(method, path, params={"module": "Leads"}, json=body)
 
 
 def test_every_setting_and_data_centre_is_in_the_docs():

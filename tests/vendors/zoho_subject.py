@@ -39,6 +39,8 @@ class ZohoSubject(Subject):
     writes = tuple(CATALOGUE)
     faults = frozenset({"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record"})
 
+    bulk_write = False
+
     def __init__(self, server: ZohoServer, *, read_by: str = "auto") -> None:
         self.server, self.org, self.read_by = server, server.org, read_by
         self._vault = MemoryVault()
@@ -49,7 +51,7 @@ class ZohoSubject(Subject):
         return replace(given, vault=self._vault)
 
     def options(self) -> Options:
-        return Options(client_id=CLIENT_ID, accounts_url=self.server.url)
+        return Options(client_id=CLIENT_ID, accounts_url=self.server.url, bulk_write=self.bulk_write)
 
     def clock(self) -> datetime:
         return self.org.tick()

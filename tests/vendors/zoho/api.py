@@ -12,6 +12,8 @@ from tests.vendors.zoho.metadata import STAGES, field
 from tests.vendors.zoho.org import Org, Request, module_flags, show
 
 Answer = tuple[int, Any, dict[str, str]]
+PROFILE = "4876000000000801"
+CUSTOMIZE = "Crm_Implied_Customize_Zoho_CRM"
 WRITABLE = {"double", "integer", "text", "textarea", "picklist", "datetime", "boolean"}
 
 
@@ -43,6 +45,9 @@ def answer(org: Org, request: Request) -> tuple[Answer, int]:
             _scope(org, "settings")
             listed = [name for name in org.modules if name not in org.switches.unlisted]
             return ok({"modules": [module_flags(name) for name in listed]}), 1
+        case ("GET", ["settings", "profiles", profile]):
+            _scope(org, "profiles")
+            return ok(_profile(org, profile)), 1
         case ("GET", ["settings", "layouts"]):
             return ok({"layouts": [{"id": "4876000000000091055", "name": "Standard"}]}), 1
         case ("GET", ["settings", "pipeline"]):
@@ -56,6 +61,9 @@ def answer(org: Org, request: Request) -> tuple[Answer, int]:
         case ("POST", ["upload"]):
             _scope(org, "files")
             return bulk.upload(org, request), 1
+        case ("GET", [module, "actions", "count"]):
+            _scope(org, "modules")
+            return _count(org, _module(org, module), request), 1
         case ("GET", [module, "deleted"]):
             return _deleted(org, _module(org, module), request), 1
         case ("GET", [module]):
@@ -108,6 +116,29 @@ def _organisation(org: Org) -> dict[str, Any]:
         "license_details": licence,
     }
     return {"org": [found]}
+
+
+def _count(org: Org, module: str, request: Request) -> Answer:
+    if not org.switches.counts:
+        raise Refuse(404, "INVALID_URL_PATTERN", "Please check if the URL trying to access is a correct one")
+    return ok({"count": len(org.visible(module, request.query.get("converted", "false")))})
+
+
+def _profile(org: Org, identifier: str) -> dict[str, Any]:
+    if identifier != PROFILE:
+        raise Refuse(400, "INVALID_DATA", "the id given seems to be invalid", resource_path_index=2)
+    names = ["Crm_Implied_View_Leads", "Crm_Implied_Edit_Leads", CUSTOMIZE]
+    details = [
+        {
+            "name": name,
+            "id": f"48760000000{place:05}",
+            "enabled": name != CUSTOMIZE or org.switches.customizes,
+        }
+        for place, name in enumerate(names)
+    ]
+    moments = {"created_time": None, "modified_time": None, "type": "normal_profile", "custom": False}
+    names_of = {"api_name": "Administrator", "name": "Administrator", "display_label": "Administrator"}
+    return {"profiles": [{"id": identifier, **names_of, **moments, "permissions_details": details}]}
 
 
 def _users(org: Org, request: Request) -> Answer:
@@ -172,6 +203,8 @@ def _fields(org: Org, request: Request, rest: list[str]) -> Answer:
         return ok({"fields": [row]})
     if request.method != "POST":
         raise Refuse(400, "INVALID_REQUEST_METHOD")
+    if not org.switches.customizes:
+        raise Refuse(403, "NO_PERMISSION", "permission denied", permissions=[CUSTOMIZE])
     wanted = request.json["fields"]
     if len(wanted) > 5:
         raise Refuse(400, "LIMIT_EXCEEDED", "limit exceeded", limit=5)
@@ -197,6 +230,7 @@ def _create(org: Org, module: Any, wanted: dict[str, Any], place: int) -> dict[s
     name = label.replace(" ", "_") + ("1" if org.switches.suffixed_names else "")
     small = {"textarea": 2_000 if (wanted.get("textarea") or {}).get("type") == "small" else 32_000}
     made = field(number, name, kind, label, custom_field=True)
+    made["profiles"] = [{"id": PROFILE, "name": "Administrator", "permission_type": "read_write"}]
     made["length"] = small.get(kind, wanted.get("length", made["length"]))
     made["decimal_place"] = wanted.get("decimal_place")
     made["pick_list_values"] = wanted.get("pick_list_values", [])

@@ -14,7 +14,6 @@ from tests.vendors.zoho.org import Org, Request, show
 Answer = tuple[int, Any, dict[str, str]]
 READ_FIELDS = 200
 WRITE_MODULES = ("Leads", "Contacts", "Accounts", "Deals", "Tasks")
-STATES = ("ADDED", "IN PROGRESS", "COMPLETED")
 
 
 def error(status: int, code: str, message: str = "", **details: Any) -> Answer:
@@ -108,11 +107,17 @@ def cell(value: Any) -> str:
     return str(show(value))
 
 
+def _state(org: Org, looks: int) -> str:
+    if looks >= org.switches.job_looks:
+        return "COMPLETED"
+    return "IN PROGRESS" if looks else "ADDED"
+
+
 def _read_state(org: Org, job: str) -> Answer:
     if job not in org.jobs:
         return error(404, "RESOURCE_NOT_FOUND", resource=job)
     known = org.jobs[job]
-    state = known.get("ends") or STATES[min(known["state"], 2)]
+    state = known.get("ends") or _state(org, known["state"])
     known["state"] += 0 if known.get("stuck") else 1
     row = {"id": job, "operation": "read", "state": state, "query": {"module": {"api_name": known["module"]}}}
     if state == "COMPLETED":
@@ -175,6 +180,7 @@ def _submit_write(org: Org, request: Request) -> tuple[Answer, int]:
         row = write(org, module, values, 0)
         good = row["code"] == "SUCCESS"
         updated += good
+        org.workflows += good and org.switches.jobs_fire
         errors = "" if good else f"{row['code']}-{row['details'].get('api_name', 'id')}"
         writer.writerow([*line[:3], "UPDATED" if good else "SKIPPED", line[0] if good else "", errors])
     job = org.new_id()

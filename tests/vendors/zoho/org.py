@@ -12,7 +12,7 @@ from typing import Any
 from tests.vendors.zoho.metadata import FIELDS, MODULE_FLAGS
 
 OFFSET = timezone(timedelta(hours=5, minutes=30))
-ALL_SCOPES = frozenset({"modules", "coql", "bulk", "files", "settings", "users", "org"})
+ALL_SCOPES = frozenset({"modules", "coql", "bulk", "files", "settings", "profiles", "users", "org"})
 EDITIONS = {"free": (5_000, 0, 5), "professional": (50_000, 500, 15), "enterprise": (50_000, 1_000, 20)}
 
 
@@ -37,12 +37,20 @@ class Switches:
     id_header: str = "Id"
     bulk_hidden: frozenset[str] = frozenset()
     """Fields that jobs do not take in this org."""
+    jobs_fire: bool = False
+    """Whether a Bulk Write job fires automations."""
+    customizes: bool = True
+    """Whether the user's profile has the permission Customize Zoho CRM."""
+    counts: bool = True
+    """Whether the org tells how many records a module has."""
     deleted_rows: int = 100_000
     """Deletions that can be paged through."""
     unlisted: frozenset[str] = frozenset()
     """Modules that are there without being listed."""
     closed: frozenset[str] = frozenset()
     """Modules that the user's profile does not open."""
+    job_looks: int = 2
+    """Looks at a job before it is done."""
     job_rows: int = 200_000
     list_rows: int = 100_000
     busy_status: int = 429

@@ -16,9 +16,11 @@ from crmbridge.connectors.zoho import cells, limits
 from crmbridge.connectors.zoho.client import VERSION, Client, Refused
 from crmbridge.errors import TransientError
 
-POLLS: Final = 240
-SHORTEST, LONGEST = 1.0, 30.0
-"""Seconds between two looks at a job."""
+POLLS: Final = 120
+SHORTEST, LONGER, LONGEST = 4.0, 2.0, 60.0
+"""Seconds before the first two looks at a job, how much longer each wait is than the one before, and the
+longest: a look costs a credit, so that a job of minutes should not be looked at every second.
+"""
 KEPT: Final = timedelta(hours=23)
 """Zoho keeps a result for a day."""
 JOBS: Final = 2
@@ -126,7 +128,7 @@ class BulkRead:
             if state not in _RUNNING:
                 raise _Failed(f"job {job} ended as {state or 'unknown'}")
             self._sleep(pause)
-            pause = min(pause * 1.5, LONGEST)
+            pause = min(pause * LONGER, LONGEST)
         raise TransientError(
             f"Zoho's job {job} is not done yet.",
             connection=self._context.connection,

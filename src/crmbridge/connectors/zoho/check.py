@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 from typing import TYPE_CHECKING
 
 from crmbridge.connectors.base import CheckItem
-from crmbridge.connectors.zoho import cells, limits
+from crmbridge.connectors.zoho import cells, forecast, limits
 from crmbridge.connectors.zoho.client import Refused, is_hidden
+from crmbridge.connectors.zoho.lists import IDS
 from crmbridge.connectors.zoho.objects import Module
 from crmbridge.errors import CRMBridgeError
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from crmbridge.connectors.zoho.connector import ZohoConnector
 
 SAMPLE: int = 10
+_CLOSED = ("OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "FEATURE_NOT_ENABLED", "NOT_SUPPORTED")
 _SCOPES = "Make a refresh token with all the scopes of docs/zoho.md."
 
 
@@ -33,19 +36,25 @@ def check(connector: ZohoConnector) -> Iterator[CheckItem]:
     for module in modules:
         yield _module(connector, module)
     yield _query(connector, modules)
+    yield _jobs(connector)
     yield _users(connector)
 
 
 def _credits(connector: ZohoConnector) -> CheckItem:
     daily = connector.client.daily or 0
     share = int(daily * connector.context.api_budget)
-    needed = len(connector.modules()) * limits.bulk_read_forecast(1)
+    modules = connector.modules()
+    records = forecast.counts(connector.client, modules)
+    first = forecast.first_pull(records or {module.name: 0 for module in modules})
+    counted = f"of {sum(records.values()):,} records " if records else "of small modules "
+    each_job = f", and {limits.job_credits()} for every {limits.JOB_PAGE:,} records of a large one"
     detail = (
-        f"{daily:,} credits in 24 hours, of which {share:,} are this connection's; a first pull takes about "
-        f"{needed:,} and {limits.BULK_READ_CREDITS} for every {limits.JOB_PAGE:,} records of a module, "
-        f"writing 1,000 scores {limits.write_forecast(1_000):,}"
+        f"{daily:,} credits in 24 hours, of which {share:,} are this connection's; the first pull {counted}"
+        f"takes about {first:,}{'' if records else each_job}; one that finds nothing new "
+        f"{forecast.next_pull({module.name: 0 for module in modules}):,}; writing 1,000 scores "
+        f"{limits.write_forecast(1_000):,}, and {2 * ceil(1_000 / IDS):,} to read them before and after"
     )
-    if needed > share:
+    if first > share:
         return CheckItem("credits", "warning", detail, "Raise api_budget, or expect the first pull in parts.")
     return CheckItem("credits", "ok", detail)
 
@@ -89,6 +98,16 @@ def _query(connector: ZohoConnector, modules: list[Module]) -> CheckItem:
     except Refused as error:
         return CheckItem("COQL", "warning", error.said, f"Lists are read instead, more slowly. {_SCOPES}")
     return CheckItem("COQL", "ok", "queries are allowed")
+
+
+def _jobs(connector: ZohoConnector) -> CheckItem:
+    try:
+        # A look at a job that is none costs one credit, where making one costs fifty.
+        connector.client.request("GET", "/crm/bulk/v8/read/1", kind="poll")
+    except Refused as error:
+        if error.code in _CLOSED:
+            return CheckItem("Bulk Read", "warning", error.said, f"Queries are used instead. {_SCOPES}")
+    return CheckItem("Bulk Read", "ok", "jobs are allowed")
 
 
 def _users(connector: ZohoConnector) -> CheckItem:

@@ -42,7 +42,7 @@ class ZohoConnector(Connector):
         super().__init__(context)
         self.options = cast("Options", context.options)
         self.client = Client(context, self.options)
-        self.schema = Schema(self.client, self.options, context.connection)
+        self.schema = Schema(self.client, self.options, context)
         self._puller = Puller(self.client, context, page_size=page_size, read_by=read_by, sleep=sleep)
         self._known: dict[str, set[str]] = {}
         self._parents: dict[str, str] = {}

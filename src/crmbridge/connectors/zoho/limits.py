@@ -74,14 +74,12 @@ def write_credits(records: int) -> int:
     return max(1, ceil(records / RECORDS_A_CREDIT))
 
 
-def bulk_read_forecast(records: int, *, job_rows: int = JOB_PAGE, polls: int = 3) -> int:
-    """Credits to read that many records of a module by Bulk Read: its fields and a query beforehand, then for
-    each job its making, looks at it and its download.
-    """
-    return 2 + max(1, ceil(records / job_rows)) * (BULK_READ_CREDITS + polls + 1)
+def job_credits(polls: int = 3) -> int:
+    """What one Bulk Read job costs: its making, looks at it, its download."""
+    return BULK_READ_CREDITS + polls + 1
 
 
 def write_forecast(records: int) -> int:
-    """Credits to write that many records by PUT."""
+    """Credits to write that many records by PUT; reading them before and after costs one for each 50."""
     whole, rest = divmod(records, WRITE_PAGE)
     return whole * write_credits(WRITE_PAGE) + (write_credits(rest) if rest else 0)

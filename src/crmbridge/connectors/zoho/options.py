@@ -38,7 +38,7 @@ class Options(BaseModel):
     `accounts_url` is the sign-in of the org's data centre. `api_domain` and `content_url` override what the
     sign-in says. `outcomes` says what an org's own call results mean, `stages` which deal stages are won or
     lost, `disqualified` which lead statuses end a lead. `mapping` gives, per object, another field of the CRM
-    for a field of the common model. `bulk_write` may be turned off: its jobs have no switch for automations.
+    for a field of the common model. `bulk_write` allows jobs for much: they have no switch for automations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +52,7 @@ class Options(BaseModel):
     stages: Stages = Stages()
     disqualified: tuple[str, ...] = ("Junk Lead", "Lost Lead", "Not Qualified")
     mapping: Mapping[ObjectName, Mapping[str, str]] = {}
-    bulk_write: bool = True
+    bulk_write: bool = False
 
     @field_validator("mapping")
     @classmethod

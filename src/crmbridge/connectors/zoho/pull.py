@@ -43,6 +43,8 @@ FULL_EVERY: Final = timedelta(days=7)
 _FULL: Final = "$full"
 """Beside the modules' states: when everything was last begun to be read."""
 BULK_FIELDS: Final = 200
+_SHOWN: Final = "shows_converted"
+"""In the state of leads: queries were seen to show converted ones."""
 
 ReadBy = Literal["auto", "query", "list"]
 State = dict[str, Any]
@@ -110,7 +112,7 @@ class Puller:
     def _module(self, source: Source, state: State | None) -> Iterator[tuple[Page, State]]:
         state = dict(state) if state else {}
         source.names = [name for name in source.names if name not in state.get("left_out", ())]
-        hidden = self._converted_lead(source)
+        hidden = None if state.get(_SHOWN) else self._converted_lead(source)
         if not state:
             yield from self._first(source, state, hidden)
         else:
@@ -118,11 +120,12 @@ class Puller:
                 yield from self._backfill(source, state, hidden)
             yield from self._deleted(source, state)
             yield from self._changes(source, state)
-        if (
-            hidden is not None
-            and source.by_query
-            and not (source.tells_conversion and self._shows(source, hidden))
-        ):
+        if hidden is None or not source.by_query:
+            return
+        if source.tells_conversion and self._shows(source, hidden):
+            state[_SHOWN] = True
+            yield Page(source.module.object, nothing(source.module.object), {}), dict(state)
+        else:
             yield from self._converted(source, state)
 
     # -- for the first time --
@@ -150,6 +153,7 @@ class Puller:
         """Read by Bulk Read to the end. Where it is not allowed, the state is as if nothing had been read."""
         since, first = _moment(state["since"]), "job" not in state["backfill"]
         seen_hidden, jobs = hidden is None, 0
+        source.read_by_job = True
         try:
             for table, position in self._bulk.read(source.module.name, source.names, state["backfill"]):
                 if table is None:
@@ -264,7 +268,9 @@ class Puller:
         return str(rows[0]["id"]) if rows else None
 
     def _shows(self, source: Source, identifier: str) -> bool:
-        return identifier in source.known or self._queries.exists(source.module.name, identifier)
+        """Whether queries show a converted lead; that a job did says nothing of them."""
+        seen = identifier in source.known and not source.read_by_job
+        return seen or self._queries.exists(source.module.name, identifier)
 
     # -- helpers --
 

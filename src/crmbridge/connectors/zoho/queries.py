@@ -30,11 +30,15 @@ class Queries:
     def __init__(self, client: Client, rows: int, *, log: Callable[..., None]) -> None:
         self._client, self._log = client, log
         self.rows = rows
+        self._refused: set[str] = set()
+        """Names beginning with $ that queries of this org do not take."""
 
     def page(self, source: Source, at: Place) -> Answer | None:
         """The rows after a place, in order; None where queries of the module are not allowed. Fields that
         can't be queried are left out from then on.
         """
+        if known := [name for name in source.names if name in self._refused]:
+            source.leave_out(known)
         while source.by_query:
             try:
                 return self._client.query(_select(source, at, self.rows))
@@ -88,6 +92,7 @@ class Queries:
         return False
 
     def _left_out(self, source: Source, names: list[str]) -> bool:
+        self._refused.update(name for name in names if name.startswith("$"))
         self._log("zoho.not_queried", module=source.module.name, fields=", ".join(names))
         source.leave_out(names)
         return True

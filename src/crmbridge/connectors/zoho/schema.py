@@ -1,17 +1,19 @@
 """What the org's modules are made of: modules, fields, our own fields among them, stages.
 
-Everything is read once per run. Zoho makes the API names of custom fields itself, so ours are found by their
-label and by the name they were given, each time: the CRM is the one place where they are remembered.
+Everything is read once per run. Zoho makes the API names of custom fields itself: ours are found by the id
+that `install` has noted, else by their label or the name that follows from it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
+from crmbridge.connectors.base import Context
 from crmbridge.connectors.zoho import limits
 from crmbridge.connectors.zoho.client import Client, Refused
 from crmbridge.connectors.zoho.objects import ECHOES, HISTORIES, LOST, SCALARS_NOT, WON, Module
@@ -65,6 +67,12 @@ class ZohoField:
     custom: bool = False
     writable: bool = True
     length: int | None = None
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    """What profiles may do with it, by the profile's id: read_write, read_only, hidden."""
+
+    def is_writable_by(self, profile: str | None) -> bool:
+        """Whether users of a profile may change it; what is not said is allowed."""
+        return self.writable and self.profiles.get(profile or "", "read_write") == "read_write"
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ZohoField:
@@ -77,6 +85,11 @@ class ZohoField:
             custom=bool(raw.get("custom_field")),
             writable=not (raw.get("read_only") or raw.get("field_read_only")),
             length=raw.get("length") if isinstance(raw.get("length"), int) else None,
+            profiles={
+                str(each["id"]): str(each.get("permission_type"))
+                for each in raw.get("profiles") or []
+                if each.get("id")
+            },
         )
 
     def carries(self, field: Field) -> bool:
@@ -88,18 +101,20 @@ class ZohoField:
 
 @dataclass(frozen=True)
 class ModuleFields:
-    """The fields of a module by API name."""
+    """The fields of a module by API name; `noted` are the ids that `install` gave ours, by key."""
 
     fields: Mapping[str, ZohoField]
+    noted: Mapping[str, str] = field(default_factory=dict)
 
     def own(self, keys: Sequence[str]) -> dict[str, ZohoField]:
-        """Our fields that are there, by key: of our label, or of a name made from it."""
+        """Our fields that are there, by key: of the id noted, of our label, or of a name made from it."""
+        by_id = {each.id: each for each in self.fields.values()}
+        by_label = {each.label: each for each in reversed(list(self.fields.values()))}
         found = {}
         for key in keys:
             label = label_of(key)
             name = label.replace(" ", "_")
-            match = next((each for each in self.fields.values() if each.label == label), None)
-            match = match or self.fields.get(name)
+            match = by_id.get(self.noted.get(key, "")) or by_label.get(label) or self.fields.get(name)
             if match is not None:
                 found[key] = match
         return found
@@ -119,11 +134,25 @@ class ModuleFields:
         return [name for name in dict.fromkeys([*names, *others]) if name not in echoes]
 
 
+@dataclass(frozen=True)
+class User:
+    """Who signs in: the user's profile, and what it allows, as far as the token may know."""
+
+    id: str | None = None
+    profile: str | None = None
+    profile_name: str = "unknown"
+    permissions: Mapping[str, bool] = field(default_factory=dict)
+
+    def may(self, permission: str) -> bool | None:
+        """Whether the profile has a permission; None where that is not told."""
+        return self.permissions.get(permission)
+
+
 class Schema:
     """The org's metadata, read on demand and once."""
 
-    def __init__(self, client: Client, options: Options, connection: str) -> None:
-        self._client, self._options, self._connection = client, options, connection
+    def __init__(self, client: Client, options: Options, context: Context) -> None:
+        self._client, self._options, self._context = client, options, context
         self._fields: dict[str, ModuleFields] = {}
 
     @cached_property
@@ -166,12 +195,35 @@ class Schema:
         if module not in self._fields:
             answer = self._client.get("settings/fields", {"module": module})
             fields = [ZohoField.of(raw) for raw in answer.body.get("fields") or [] if raw.get("api_name")]
-            self._fields[module] = ModuleFields({field.name: field for field in fields})
+            self._fields[module] = ModuleFields({field.name: field for field in fields}, self._noted(module))
         return self._fields[module]
 
     def forget(self, module: str) -> None:
         """Read the module's fields again next time: they have changed."""
         self._fields.pop(module, None)
+
+    def remember(self, module: str, own: Mapping[str, ZohoField]) -> None:
+        """Note the ids of our fields, so that they are found again under whatever label."""
+        ids = {key: field.id for key, field in own.items() if field.id}
+        self._context.notes.write(f"fields/{module}", json.dumps({**self._noted(module), **ids}))
+
+    def _noted(self, module: str) -> dict[str, str]:
+        noted: dict[str, str] = json.loads(self._context.notes.read(f"fields/{module}") or "{}")
+        return noted
+
+    @cached_property
+    def user(self) -> User:
+        """Who signs in, as far as this token may know it."""
+        found = self._asked("users", {"type": "CurrentUser"}, "users")
+        if not found:
+            return User()
+        given = found[0].get("profile") or {}
+        profile = str(given["id"]) if given.get("id") else None
+        name = str(given.get("name") or "unknown")
+        details = self._asked(f"settings/profiles/{profile}", {}, "profiles") if profile else []
+        said = details[0].get("permissions_details") or [] if details else []
+        permissions = {str(each.get("name")): bool(each.get("enabled")) for each in said}
+        return User(str(found[0].get("id")), profile, name, permissions)
 
     @cached_property
     def stages(self) -> Stages:
@@ -204,7 +256,7 @@ class Schema:
     def _no_access(self, error: Refused) -> AuthError | TransientError:
         return AuthError(
             "the token may not read what crmbridge needs.",
-            connection=self._connection,
+            connection=self._context.connection,
             said=error.said,
             remedy="Make a new refresh token with all the scopes of docs/zoho.md.",
         )

@@ -22,6 +22,8 @@ class Source:
     """The ids read in this run."""
     left_out: list[str] = field(default_factory=list)
     """Fields that queries were found not to take."""
+    read_by_job: bool = False
+    """Whether this call has read of it by Bulk Read."""
     from_start: bool = False
     """Whether this call began with the module's first record."""
     log: Callable[..., None] = lambda event, **values: None

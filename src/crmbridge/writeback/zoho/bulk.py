@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from crmbridge.connectors.zoho import limits
-from crmbridge.connectors.zoho.bulk import LONGEST, POLLS, SHORTEST
+from crmbridge.connectors.zoho.bulk import LONGER, LONGEST, POLLS, SHORTEST
 from crmbridge.connectors.zoho.client import VERSION, Client, Lost, Refused
 from crmbridge.errors import CRMBridgeError
 from crmbridge.writeback.base import Change, Outcome
@@ -116,5 +116,5 @@ def _wait(client: Client, job: str, sleep: Callable[[float], None]) -> Mapping[s
             result: Mapping[str, Any] | None = body.get("result")
             return result
         sleep(pause)
-        pause = min(pause * 1.5, LONGEST)
+        pause = min(pause * LONGER, LONGEST)
     return None

@@ -1,4 +1,4 @@
-"""Our custom fields: made in fives, found again by label, removed by id.
+"""Our custom fields: made in fives, found again by id or label, removed by id.
 
 Source: https://www.zoho.com/crm/developer/docs/api/v8/create-custom-field.html. Zoho chooses the API name
 from the label and does not tell it in its answer, so the metadata is read again.
@@ -20,8 +20,15 @@ from crmbridge.writeback.base import InstallStep
 AT_ONCE: Final = 5
 DOUBLE_DIGITS: Final = 16
 SHORT_TEXT: Final = 255
+CUSTOMIZE: Final = "Crm_Implied_Customize_Zoho_CRM"
+"""The permission of a profile without which no field can be made."""
+_PERMISSION: Final = (
+    "The user needs the permission Customize Zoho CRM: install with the connection of an administrator "
+    "(--as), or grant it in the user's profile"
+)
 _RUN_INSTALL: Final = "Run `crmbridge install` with an administrator's connection (--as)."
 _LIMITS: Final = frozenset({"LIMIT_EXCEEDED", "FIELD_LIMIT_EXCEEDED", "MAX_LIMIT_REACHED", "LIMIT_REACHED"})
+_CLOSED: Final = frozenset({"NO_PERMISSION", "AUTHORIZATION_FAILED", "OAUTH_SCOPE_MISMATCH"})
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ def install(
         return
     yield from (InstallStep(each.what, "present") for each in fields if each.found)
     missing = [each for each in fields if not each.found]
+    if missing and schema.user.may(CUSTOMIZE) is False:
+        yield InstallStep("permission", "conflict", f"{_PERMISSION} ({schema.user.profile_name}).")
+        return
     if dry_run:
         yield from (InstallStep(each.what, "planned") for each in missing)
         return
@@ -112,19 +122,20 @@ def uninstall(
         schema.forget(each.module)
 
 
-def check(fields: Sequence[Wanted]) -> Iterator[CheckItem]:
+def check(schema: Schema, fields: Sequence[Wanted]) -> Iterator[CheckItem]:
     """Whether each field is there, of a type that fits, and may be written by this user."""
     for each in fields:
         if each.found is None:
             yield CheckItem(each.what, "failed", "is not there", _RUN_INSTALL)
         elif not each.found.carries(each.field):
             yield CheckItem(each.what, "failed", f"is of type {each.found.type}", _conflict(each).remedy)
-        elif not each.found.writable:
+        elif not each.found.is_writable_by(schema.user.profile):
             yield CheckItem(
                 each.what,
                 "failed",
                 "this user may not change it",
-                f"Give the user's profile write access to {each.found.label} (field permissions).",
+                f"Give the user's profile {schema.user.profile_name} write access to {each.found.label} "
+                "(field permissions).",
             )
         else:
             yield CheckItem(each.what, "ok", each.found.name)
@@ -149,6 +160,7 @@ def _create(client: Client, schema: Schema, module: str, fields: Sequence[Wanted
         pass  # what is there now tells what became of it
     schema.forget(module)
     own = schema.fields(module).own([each.field.key for each in fields])
+    schema.remember(module, own)
     for place, each in enumerate(fields):
         found = own.get(each.field.key)
         if found is not None and found.carries(each.field):
@@ -165,7 +177,9 @@ def _remedy(row: Mapping[str, Any], refusal: str | None) -> str:
     said = refusal or f"{code}: {row.get('message')}" if code or refusal else "nothing was created"
     if code in _LIMITS or (refusal or "").partition(":")[0] in _LIMITS:
         return f"The edition allows no further custom field ({said}). Choose fewer with fields = [...]."
-    return f"Zoho says: {said}. The user needs the permission Customize Zoho CRM."
+    if code in _CLOSED or (refusal or "").partition(":")[0] in _CLOSED:
+        return f"Zoho says: {said}. {_PERMISSION}."
+    return f"Zoho says: {said}."
 
 
 def _conflict(each: Wanted) -> InstallStep:

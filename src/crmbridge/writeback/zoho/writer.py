@@ -50,7 +50,7 @@ class ZohoWriter(Writer):
         super().__init__(context)
         self.options = cast("Options", context.options)
         self.client = Client(context, self.options)
-        self.schema = Schema(self.client, self.options, context.connection)
+        self.schema = Schema(self.client, self.options, context)
         self._sleep = sleep
 
     def install(self, *, dry_run: bool) -> Iterator[InstallStep]:
@@ -70,7 +70,7 @@ class ZohoWriter(Writer):
         except CRMBridgeError as error:
             yield CheckItem("fields", "failed", error.what, error.remedy)
             return
-        yield from install.check(fields)
+        yield from install.check(self.schema, fields)
 
     def read(self, object_name: ObjectName, ids: Sequence[str]) -> Mapping[str, Mapping[str, FieldValue]]:
         """What our fields hold, 50 records a call; records that are gone are left out."""
@@ -93,7 +93,7 @@ class ZohoWriter(Writer):
         return held
 
     def write(self, object_name: ObjectName, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Write by PUT, or by Bulk Write where more than 5,000 records get the same fields.
+        """Write by PUT, or, where `bulk_write` allows it, more than 5,000 records of the same fields by job.
 
         Raises SettingsError where a field is not installed, AuthError and QuotaError where nothing was sent.
         """
@@ -112,9 +112,14 @@ class ZohoWriter(Writer):
             for part in self._by_job(object_name, changes):
                 names = {key: own[key].name for key in part[0].values}
                 org = str(self.schema.organisation.get("zgid") or "")
-                found += bulk.write(
-                    self.client, MODULES[object_name], names, part, org=org, sleep=self._sleep
-                )
+                try:
+                    found += bulk.write(
+                        self.client, MODULES[object_name], names, part, org=org, sleep=self._sleep
+                    )
+                except Refused as error:
+                    # No job was made: the scope is missing, or the edition has none. Calls of 100 it is.
+                    self.context.log("zoho.no_bulk_write", object=object_name, said=error.said[:200])
+                    break
             done = {outcome.id for outcome in found}
             rest = iter([change for change in changes if change.id not in done])
             while part := list(islice(rest, limits.WRITE_PAGE)):
