@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,66 +17,25 @@ from crmbridge.connectors.salesforce import SalesforceConnector
 from crmbridge.connectors.salesforce import client as client_module
 from crmbridge.connectors.salesforce.client import Client
 from crmbridge.errors import AuthError, QuotaError, SettingsError, TransientError
-from crmbridge.testing.trial import Pulled, pulled
+from crmbridge.testing.trial import pulled
 from crmbridge.writeback.base import Change
 from crmbridge.writeback.salesforce import SalesforceWriter
-from tests.vendors.salesforce.org import Fault, Org
-from tests.vendors.salesforce.server import Stand, serve
-from tests.vendors.salesforce.subject import SalesforceSubject, no_sleep, world
+from tests.vendors.salesforce.kit import (
+    FIELDS,
+    HTML,
+    changes,
+    leads,
+    on,
+    org,
+    own_fields,
+    read,
+    stand,
+    writer,
+)
+from tests.vendors.salesforce.org import Org
+from tests.vendors.salesforce.subject import no_sleep, world
 
-FIELDS = ("score", "grade", "reasons_up")
-HTML = b"<html><body>Login to Salesforce</body></html>"
-
-
-@pytest.fixture
-def stand() -> Iterator[Stand]:
-    with serve(Org()) as stand:
-        yield stand
-
-
-@pytest.fixture
-def org(stand: Stand) -> Org:
-    return stand.org
-
-
-def leads(org: Org, number: int, **values: Any) -> list[str]:
-    ids = [
-        org.put("Lead", {"LastName": f"Last {n}", "Company": f"Company {n}", **values}) for n in range(number)
-    ]
-    org.advance(minutes=30)
-    return ids
-
-
-def read(stand: Stand, cursor: Any = None, name: Any = "lead", **options: Any) -> Pulled:
-    connector = SalesforceConnector(world(stand, options=options, fields=FIELDS), sleep=no_sleep)
-    found = pulled(connector.pull(name, None if cursor is None else json.loads(json.dumps(cursor))))
-    connector.close()
-    return found
-
-
-def on(word: str, how: str = "answer", method: str = "", **more: Any) -> Fault:
-    return Fault(lambda verb, path, body: word in path and method in ("", verb), how, **more)
-
-
-def writer(stand: Stand, **options: Any) -> SalesforceWriter:
-    SalesforceSubject.writes = FIELDS
-    subject = SalesforceSubject(stand)
-    if not stand.org.created:
-        list(subject.writer().install(dry_run=False))
-    return SalesforceWriter(world(stand, options=options, fields=FIELDS), sleep=no_sleep)
-
-
-@pytest.fixture(autouse=True)
-def _fields() -> Iterator[None]:
-    former = SalesforceSubject.writes
-    yield
-    SalesforceSubject.writes = former
-
-
-def changes(ids: list[str], score: float | None = 50.0) -> list[Change]:
-    return [
-        Change("lead", identifier, {"score": score, "grade": "B", "reasons_up": "x"}) for identifier in ids
-    ]
+__all__ = ["org", "own_fields", "stand"]
 
 
 # -- signing in --
@@ -164,18 +122,8 @@ def test_a_rotated_refresh_token_is_stored_before_it_is_used(stand, org):
     assert len(Client(context).query("SELECT Id FROM User")) == 2
 
 
-def test_a_jwt_is_made_by_the_clock_that_is_given_and_has_the_claims(stand, org, tmp_path):
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    path = tmp_path / "key.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    options = {"auth": "jwt", "username": "a@b.c", "private_key_file": path, "login_url": stand.url}
+def test_a_jwt_is_made_by_the_clock_that_is_given_and_has_the_claims(stand, org, private_key):
+    options = {"auth": "jwt", "username": "a@b.c", "private_key_file": private_key, "login_url": stand.url}
     assert len(Client(world(stand, options=options)).query("SELECT Id FROM User")) == 2
 
 
@@ -469,9 +417,10 @@ def test_a_job_that_is_gone_or_failed_is_begun_anew(stand, org, many):
     assert set(read(stand, **BULK).records) == set(many)
 
 
-def test_one_503_while_polling_does_not_end_a_job(stand, org, many):
+@pytest.mark.parametrize("status", [503, 401])
+def test_one_503_or_an_ended_session_while_polling_does_not_end_a_job(stand, org, many, status):
     org.polls_needed = 5
-    org.faults.append(on("jobs/query/750", status=503, skip=2))
+    org.faults.append(on("jobs/query/750", status=status, skip=2))
     assert set(read(stand, **BULK).records) == set(many)
     assert len(org.calls("jobs/query", "POST")) == 1
 

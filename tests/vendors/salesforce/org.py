@@ -21,6 +21,18 @@ START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
+FURTHER = {
+    "UserRole": ("00E", {"Id": "id"}),
+    "LeadHistory": (
+        "017",
+        {"Id": "id", "LeadId": "reference", "OldValue": "anyType", "NewValue": "anyType"},
+    ),
+}
+"""Objects of which only the fields' names are known: the prefix of ids, and types besides."""
+TYPES = {"string": "string", "string | null": "string", "boolean": "boolean", "DateString": "datetime"}
+PREFIXES: dict[str, str] = {}
+
+
 class ApiError(Exception):
     """An answer other than success: status and the code and message of REST's envelope."""
 
@@ -32,6 +44,14 @@ class ApiError(Exception):
 def digest() -> dict[str, Any]:
     """Field attributes from recorded describes (see ORIGIN.md beside them)."""
     found: dict[str, Any] = json.loads(shared("vendors/salesforce/standard-fields.json").read_text("utf-8"))
+    return found
+
+
+@cache
+def further() -> dict[str, dict[str, str]]:
+    """Field names of all standard objects, as jsforce lists them."""
+    path = shared("vendors/salesforce/jsforce/standard_object_fields.json")
+    found: dict[str, dict[str, str]] = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -70,7 +90,8 @@ class Fault:
     """What happens to a request that `matches` (method, path, body), `times` times, after `skip` of them.
 
     `how`: `answer` (status, body, headers, nothing done), `drop` (the connection closes, nothing done),
-    `lost` (done, and the connection closes), `cut` (done, and the answer breaks off in the middle).
+    `lost` (done, and the connection closes), `cut` and `chunk_cut` (done, and the answer breaks off in the
+    middle), `drip` (done, and the answer comes in small pieces).
     """
 
     matches: Callable[[str, str, bytes], bool]
@@ -96,6 +117,12 @@ class Org:
             fields = known["fields"]
             listed = fields if isinstance(fields, list) else [{"name": n, **f} for n, f in fields.items()]
             self.fields[sobject] = {each["name"]: {**defaults, **each} for each in listed}
+        for sobject, (prefix, more) in FURTHER.items():
+            PREFIXES[sobject] = prefix
+            self.fields[sobject] = {
+                name: {**defaults, "name": name, "type": more.get(name, TYPES[kind])}
+                for name, kind in further()[sobject].items()
+            }
         self.rows: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.fields}
         self.hidden: set[str] = set()
         """`Lead.Phone`: hidden from the integration user by field-level security."""
@@ -110,7 +137,13 @@ class Org:
         self.tokens: dict[str, str] = {}
         self.refresh_tokens: set[str] = {"refresh-0"}
         self.rotates = False
+        self.instance_url: str | None = None
+        """What a token's answer names as the org's address, where that is another one than asked."""
         self.faults: list[Fault] = []
+        self.otherwise: list[Callable[[str, int, bytes, dict[str, str]], tuple[int, bytes, dict[str, str]]]]
+        self.otherwise = []
+        """Other ways of saying the same: path, status, body and headers become what is sent."""
+        self.packs = True
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.jobs: dict[str, Job] = {}
         self.cursors: dict[str, tuple[str, list[str], list[str], int]] = {}
@@ -142,7 +175,8 @@ class Org:
 
     def new_id(self, sobject: str) -> str:
         self.numbers[sobject] += 1
-        return full_id(str(digest()["objects"][sobject]["keyPrefix"]), 1000 + self.numbers[sobject])
+        prefix = PREFIXES.get(sobject) or str(digest()["objects"][sobject]["keyPrefix"])
+        return full_id(prefix, 1000 + self.numbers[sobject])
 
     def add_field(self, sobject: str, name: str, kind: str = "string", **more: Any) -> None:
         """A custom field of the org's own, visible to everybody."""
@@ -188,6 +222,25 @@ class Org:
         row = self.rows[sobject][identifier]
         row["IsDeleted"], row["SystemModstamp"] = False, spelled(self.now)
         self.deleted_log = [entry for entry in self.deleted_log if entry[1] != identifier]
+
+    def merge(self, sobject: str, master: str, loser: str) -> None:
+        """The loser goes to the bin and names its master; the master is changed."""
+        self.delete(sobject, loser)
+        if "MasterRecordId" in self.fields[sobject]:
+            self.rows[sobject][loser]["MasterRecordId"] = master
+        self.put(sobject, {"Id": master})
+
+    def convert(self, lead: str) -> dict[str, str]:
+        """Convert a lead: its account, contact and opportunity, and the row of its history."""
+        made = {
+            "ConvertedAccountId": self.put("Account", {"Name": self.rows["Lead"][lead]["Company"]}),
+            "ConvertedContactId": self.put("Contact", {"LastName": self.rows["Lead"][lead]["LastName"]}),
+            "ConvertedOpportunityId": self.put("Opportunity", {"Name": "x", "StageName": "Prospecting"}),
+        }
+        more = {"IsConverted": True, "ConvertedDate": f"{self.now:%Y-%m-%d}", "Status": "Closed - Converted"}
+        self.put("Lead", {"Id": lead, **made, **more})
+        self.put("LeadHistory", {"LeadId": lead, "Field": "leadConverted"})
+        return made
 
     def history(self, deal: str) -> None:
         """Salesforce keeps a row of OpportunityHistory for the stage a deal has now."""

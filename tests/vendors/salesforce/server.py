@@ -93,6 +93,8 @@ class Stand:
                 status, content, more = fault.status, fault.body, dict(fault.headers)
             else:
                 status, content, more = self.answer(handler.command, handler.path, headers, body)
+                for change in self.org.otherwise:
+                    status, content, more = change(handler.path, status, content, more)
             if fault is not None and fault.how == "lost":
                 handler.close_connection = True
                 return
@@ -107,19 +109,25 @@ class Stand:
         headers: dict[str, str],
         fault: Fault | None,
     ) -> None:
-        if "gzip" in headers.get("accept-encoding", "") and len(content) > 1_000 and status == 200:
+        if self.org.packs and "gzip" in headers.get("accept-encoding", "") and len(content) > 1_000:
             content, more = gzip.compress(content, 1), {**more, "Content-Encoding": "gzip"}
         handler.send_response_only(status)
         handler.send_header("Date", format_datetime(self.org.now, usegmt=True))
         for name, value in more.items():
             handler.send_header(name, value)
-        if status != 204:
+        if fault is not None and fault.how == "chunk_cut":
+            handler.send_header("Transfer-Encoding", "chunked")
+        elif status != 204:
             handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        if fault is not None and fault.how == "cut":
+        if fault is not None and fault.how in ("cut", "chunk_cut"):
             content, handler.close_connection = content[: len(content) // 2], True
+        if fault is not None and fault.how == "chunk_cut":
+            content = f"{len(content):x}\r\n".encode() + content + b"\r\nff\r\n"
         if status != 204:
-            handler.wfile.write(content)
+            step = 40 if fault is not None and fault.how == "drip" else len(content) or 1
+            for start in range(0, len(content), step):
+                handler.wfile.write(content[start : start + step])
         handler.wfile.flush()
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -170,7 +178,9 @@ class Stand:
 
     def routes(self) -> list[tuple[str, str, Callable[..., tuple[int, Any, dict[str, str]]]]]:
         return [
+            ("GET", r"", self.root),
             ("GET", r"query/?", self.query),
+            ("GET", r"tooling/query/?", self.tooling),
             ("GET", r"queryAll/?", self.query_all),
             ("GET", r"query/([\w-]+)", self.query_more),
             ("GET", r"sobjects/(\w+)/describe/?", self.describe),
@@ -229,7 +239,7 @@ class Stand:
         self.org.tokens[token] = user
         found = {
             "access_token": token,
-            "instance_url": self.url,
+            "instance_url": self.org.instance_url or self.url,
             "token_type": "Bearer",
             "id": f"{self.url}/id/x",
         }
@@ -242,6 +252,10 @@ class Stand:
         return self.org.tokens[token]
 
     # -- REST --
+
+    def root(self, user: str, *_: Any) -> tuple[int, Any, dict[str, str]]:
+        identity = f"https://login.salesforce.com/id/{self.org.id}/{user}"
+        return 200, {"identity": identity, "query": "/services/data/v65.0/query"}, {}
 
     def parsed(self, user: str, text: str) -> tuple[soql.Query, dict[str, dict[str, Any]]]:
         try:
@@ -277,6 +291,32 @@ class Stand:
             return 200, {"totalSize": len(ids), "done": True, "records": []}, {}
         return 200, self.page(user, query.sobject, query.fields, ids, 0), {}
 
+    def tooling(self, user: str, given: dict[str, str], *_: Any) -> tuple[int, Any, dict[str, str]]:
+        """The Tooling API's rows of CustomField, those of the bin among them, by the object's name."""
+        if user != ADMIN:
+            raise ApiError(403, "INSUFFICIENT_ACCESS", "insufficient access rights on cross-reference id")
+        if not re.match(r"SELECT [\w, ]+ FROM CustomField WHERE TableEnumOrId IN \(", given["q"]):
+            raise ApiError(400, "MALFORMED_QUERY", "the stand-in does not know this query")
+        asked = re.findall(r"'(\w+)'", given["q"])
+        names = [
+            (table, name)
+            for table in asked
+            for name, each in self.org.fields[table].items()
+            if each["custom"]
+        ]
+        names += [
+            (table, f"{name.removesuffix('__c')}_del__c")
+            for table, _, name in (full.partition(".") for full in self.org.in_bin)
+            if table in asked
+        ]
+        records = []
+        for table, name in names:
+            prefix, _, plain = name.removesuffix("__c").rpartition("__")
+            records.append(
+                {"DeveloperName": plain, "NamespacePrefix": prefix or None, "TableEnumOrId": table}
+            )
+        return 200, {"totalSize": len(records), "done": True, "records": records}, {}
+
     def query_all(self, user: str, given: dict[str, str], *_: Any) -> tuple[int, Any, dict[str, str]]:
         return self.query(user, given, everything=True)
 
@@ -310,7 +350,7 @@ class Stand:
         if not self.org.exists(sobject):
             raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
         fields = list(self.org.visible(sobject, user).values())
-        replicates = sobject not in ("OpportunityHistory", "OpportunityFieldHistory")
+        replicates = not sobject.endswith("History")
         return 200, {"name": sobject, "queryable": True, "replicateable": replicates, "fields": fields}, {}
 
     def deleted(

@@ -6,7 +6,8 @@ OAuth 2.0 flows: Salesforce Help, "OAuth Authorization Flows". No SOAP login: it
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import jwt
@@ -21,6 +22,7 @@ from crmbridge.errors import AuthError, SettingsError
 
 ASSERTION_LIFE: Final = timedelta(minutes=3)
 """The longest that Salesforce takes."""
+CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 _REMEDIES: Final = {
     "invalid_grant": "Authorise crmbridge again, and see that the user is active and may use the app.",
     "invalid_client": "Correct client_id and client_secret.",
@@ -34,11 +36,16 @@ class SignIn:
 
     def __init__(self, context: Context, options: SalesforceOptions, session: requests.Session) -> None:
         self._context, self._options, self._session = context, options, session
+        self._ahead = timedelta(0)
+        """How far Salesforce's clock is ahead of ours, as far as it has mattered."""
+        self._server_now: datetime | None = None
 
     def fetch(self, former: Token | None) -> Token:
         """A new token. Raises AuthError, SettingsError and TransientError."""
-        if self._options.auth != "refresh_token":
-            return self._asked(self._grant())
+        if self._options.auth == "client_credentials":
+            return self._asked({"grant_type": "client_credentials", **self._client()})
+        if self._options.auth == "jwt":
+            return self._asserted()
         rotated = former.refresh if former else None
         given = {"grant_type": "refresh_token", **self._client()}
         if rotated:
@@ -50,13 +57,22 @@ class SignIn:
                     raise
         return self._asked({**given, "refresh_token": self._secret("refresh_token")}, rotated)
 
-    def _grant(self) -> dict[str, str]:
-        if self._options.auth == "client_credentials":
-            return {"grant_type": "client_credentials", **self._client()}
-        return {
-            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "assertion": self._assertion(),
-        }
+    def _asserted(self) -> Token:
+        """A token for an assertion. It ends within minutes by Salesforce's clock: where ours is found to be
+        wrong, it is made once more by that one.
+        """
+        grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        try:
+            return self._asked({"grant_type": grant, "assertion": self._assertion()})
+        except AuthError:
+            if self._server_now is None:
+                raise
+            ahead = self._server_now - self._context.clock()
+            if abs(ahead - self._ahead) < CLOCK_TOLERANCE:
+                raise
+            self._ahead = ahead
+            self._context.log("salesforce.clock_is_off", seconds=round(ahead.total_seconds()))
+            return self._asked({"grant_type": grant, "assertion": self._assertion()})
 
     def _client(self) -> dict[str, str]:
         found = {"client_id": self._options.client_id}
@@ -79,7 +95,7 @@ class SignIn:
                     "iss": self._options.client_id,
                     "sub": self._options.username,
                     "aud": self._options.token_url.removesuffix("/services/oauth2/token"),
-                    "exp": int((self._context.clock() + ASSERTION_LIFE).timestamp()),
+                    "exp": int((self._context.clock() + self._ahead + ASSERTION_LIFE).timestamp()),
                 },
                 key,
                 algorithm="RS256",
@@ -99,6 +115,7 @@ class SignIn:
                 body = answer.content
             except requests.RequestException as error:
                 raise Passing(f"{type(error).__name__} while signing in") from error
+            self._server_now = date_of(answer)
             return self._token(answer, body, rotated)
 
         return retrying(ask, connection=self._context.connection)
@@ -181,3 +198,12 @@ def is_session_over(answer: requests.Response) -> bool:
         return b"INVALID_SESSION_ID" in body and b"Fault" in body
     code, message = read_error(body)
     return policy(code, message) == "session"
+
+
+def date_of(answer: requests.Response) -> datetime | None:
+    """The server's clock, by an answer; None where it does not tell."""
+    try:
+        moment = parsedate_to_datetime(answer.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -23,6 +23,7 @@ from crmbridge.connectors.salesforce.errors import Refused
 
 PAGE_ROWS: Final = 50_000
 BLOCK_BYTES: Final = 2 << 20
+LONGEST_ROW: Final = 128 << 20
 IN_MEMORY: Final = 16 << 20
 _UNSUPPORTED: Final = (
     "not supported by the bulk api",
@@ -60,9 +61,11 @@ def create(client: Client, soql: str) -> str:
             kind="read",
         )
     except Refused as error:
-        if is_unsupported(f"{error.code}: {error.message}") or error.status == 403:
-            raise Unsupported from error
-        raise
+        if error.policy == "schema" and not is_unsupported(f"{error.code}: {error.message}"):
+            raise
+        # Objects, fields, editions and users may be shut out of the Bulk API: REST tells what else is wrong.
+        client.context.log("salesforce.no_bulk", code=error.code, status=error.status)
+        raise Unsupported from error
     return str(job["id"])
 
 
@@ -130,29 +133,58 @@ def download(client: Client, path: str) -> Iterator[tuple[IO[bytes], Mapping[str
 
 def _download(answer: requests.Response, file: IO[bytes]) -> None:
     """The whole body, or Passing: compressed data that breaks off is found out here."""
-    gunzip = zlib.decompressobj(wbits=31) if answer.headers.get("Content-Encoding") == "gzip" else None
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    # 47: gzip or zlib, whichever the data begin with.
+    unpack = zlib.decompressobj(wbits=47) if encoding in ("gzip", "x-gzip", "deflate") else None
+    if unpack is None and encoding not in ("", "identity"):
+        raise Passing(f"a result page packed by {encoding}, which was not asked for")
     try:
         for piece in answer.raw.stream(1 << 18, decode_content=False):
-            file.write(gunzip.decompress(piece) if gunzip else piece)
+            rest = piece
+            while unpack is not None and rest:
+                if unpack.eof:  # several packed pieces, one after the other, are one file
+                    unpack = zlib.decompressobj(wbits=47)
+                file.write(unpack.decompress(rest))
+                rest = unpack.unused_data
+            file.write(rest)
     # urllib3's errors come as they are when the raw stream is read.
     except (requests.RequestException, requests.packages.urllib3.exceptions.HTTPError, zlib.error) as error:  # type: ignore[attr-defined]
         raise Passing(f"{type(error).__name__}: a result page broke off") from error
-    if gunzip is not None and not gunzip.eof and file.tell():
+    if unpack is not None and not unpack.eof and file.tell():
         raise Passing("a result page broke off")
     if "html" in answer.headers.get("Content-Type", ""):
         raise Passing("a result page that is HTML")
 
 
-def batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
+def batches(file: IO[bytes], block: int = BLOCK_BYTES) -> Iterator[pa.RecordBatch]:
     """The rows of a result page, all cells text, in bounded memory. Values may hold line ends and quotes."""
-    if not file.read(1):
+    given = 0
+    try:
+        for batch in _batches(file, block):
+            yield batch
+            given += batch.num_rows
+    except pa.ArrowInvalid as error:
+        if "straddl" not in str(error) or block >= LONGEST_ROW:
+            raise
+    else:
         return
+    # A row is longer than a block: the long text areas of one record may hold millions of characters.
+    for batch in batches(file, min(block * 8, LONGEST_ROW)):
+        rest = batch.slice(given)
+        given -= batch.num_rows - rest.num_rows
+        if rest.num_rows:
+            yield rest
+
+
+def _batches(file: IO[bytes], block: int) -> Iterator[pa.RecordBatch]:
     file.seek(0)
     names = header(file)
+    if not file.read(1):
+        return  # nothing, or names alone
     file.seek(0)
     reader = pyarrow.csv.open_csv(
         file,
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=block),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, urlsplit
@@ -22,11 +21,19 @@ from xml.etree import ElementTree
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NewConnectionError
 
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.http import Passing, Share, TokenSource, retrying
-from crmbridge.connectors.salesforce.auth import SOAP_TOKEN, SessionAuth, SignIn
-from crmbridge.connectors.salesforce.errors import PASSING_STATUS, Lost, Refused, policy, read_error
+from crmbridge.connectors.salesforce.auth import SOAP_TOKEN, SessionAuth, SignIn, date_of
+from crmbridge.connectors.salesforce.errors import (
+    PASSING_STATUS,
+    Lost,
+    Refused,
+    is_fault,
+    policy,
+    read_error,
+)
 from crmbridge.connectors.salesforce.options import SalesforceOptions, is_loopback
 from crmbridge.errors import AuthError, QuotaError, SettingsError, TransientError
 
@@ -78,6 +85,19 @@ class Gate(HTTPAdapter):
         return super().send(request, *args, **how)
 
 
+def following_page(found: Mapping[str, Any]) -> str | None:
+    """Where a query's next page is; None after its last. Raises TransientError for neither of the two."""
+    following = found.get("nextRecordsUrl")
+    if found.get("done", following is None):
+        return None
+    if not following:
+        raise TransientError(
+            "an answer to a query is neither the last page nor names the next one.",
+            remedy="Nothing is lost; the next run asks again.",
+        )
+    return str(following)
+
+
 class Client:
     """One org, signed in lazily. Safe to be used by several threads."""
 
@@ -93,6 +113,9 @@ class Client:
             session.mount(prefix, Gate(self._home.scheme))
         if is_loopback(self._home.hostname or ""):
             plain.trust_env = session.trust_env = False  # no proxy on the way to this machine
+        session.headers["Accept-Encoding"] = (
+            "gzip"  # what `bulk` unpacks as a stream; not whatever is installed
+        )
         self._plain = plain
         signing_in = SignIn(context, self.options, plain)
         self.tokens = TokenSource(signing_in.fetch, vault=context.vault, clock=context.clock)
@@ -195,7 +218,7 @@ class Client:
         """Send once; raises Passing for what may pass, Unanswered where it may have been carried out."""
         self.share.spend()
         self.context.calls.add(kind)
-        url = self.options.instance_url + (path if path.startswith("/") else self.base + path)
+        url = self.options.instance_url + self._path(path)
         try:
             answer = self.session.request(
                 method, url, headers=dict(headers or {}), stream=stream, allow_redirects=False, **content
@@ -205,11 +228,25 @@ class Client:
         except requests.exceptions.ConnectTimeout as error:
             raise Passing(f"no connection: {type(error).__name__}") from None
         except requests.RequestException as error:
+            if _never_left(error):
+                raise Passing(f"no connection: {type(error).__name__}") from error
             raise Unanswered(f"{type(error).__name__}: the answer did not arrive") from error
         self._learn(answer)
         if answer.status_code < 300 or answer.status_code == 304:
             return answer
         raise self._error(answer)
+
+    def _path(self, path: str) -> str:
+        """Where a request goes: below the API's root, or what the org itself has named, whole or relative.
+
+        Of a whole address only the path is taken: the token goes to the configured host alone.
+        """
+        parts = urlsplit(path)
+        if parts.netloc:
+            return parts.path + (f"?{parts.query}" if parts.query else "")
+        if path.startswith("services/"):
+            return "/" + path
+        return path if path.startswith("/") else self.base + path
 
     def _error(self, answer: requests.Response) -> Exception:
         status = answer.status_code
@@ -236,16 +273,17 @@ class Client:
                 said=message,
                 remedy="The next run goes on from here once calls are free again.",
             )
+        wait = _seconds(answer.headers.get("Retry-After"))
         if what == "passing":
-            return Passing(f"{code}: {message}")
-        if status == 500 and answer.headers.get("Content-Type", "").startswith("text/xml") and code:
+            return Passing(f"{code}: {message}", wait)
+        if status == 500 and code and is_fault(answer.content):
             return Refused(status, code, message)  # every fault of SOAP is a 500
         if code is None and (status in PASSING_STATUS or status == 403):
             # 502 and 504 come from a gateway that gave up on a request that may have arrived.
             kind = Unanswered if status in (500, 502, 504) else Passing
-            return kind(f"HTTP {status}: {message}")
+            return kind(f"HTTP {status}: {message}", wait)
         if status in PASSING_STATUS and what == "permanent":
-            return Passing(f"HTTP {status} {code}: {message}")
+            return Passing(f"HTTP {status} {code}: {message}", wait)
         return Refused(status, code, message)
 
     @staticmethod
@@ -261,12 +299,7 @@ class Client:
         if found:
             self.usage = int(found[1]), int(found[2])
             self.share.learn(limit=self.usage[1], used=self.usage[0])
-        stamp = answer.headers.get("Date")
-        if stamp:
-            try:
-                self.server_now = parsedate_to_datetime(stamp)
-            except ValueError:
-                self.context.log("salesforce.odd_date", value=stamp)
+        self.server_now = date_of(answer) or self.server_now
 
     def _is_home(self, url: str) -> bool:
         parts = urlsplit(url)
@@ -276,12 +309,19 @@ class Client:
 
     def query(self, soql: str, *, kind: str = "read") -> list[dict[str, Any]]:
         """All rows of a small query."""
-        found = self.get("query/", kind=kind, q=soql)
-        rows = list(found["records"])
-        while not found["done"]:
-            found = self.get(found["nextRecordsUrl"], kind=kind)
-            rows += found["records"]
-        return rows
+        return [row for rows in self.query_pages(soql, kind=kind) for row in rows]
+
+    def query_pages(
+        self, soql: str, *, kind: str = "read", resource: str = "query/"
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a query, a page at a time. Raises TransientError where the pages break off."""
+        found = self.get(resource, kind=kind, q=soql)
+        while True:
+            yield list(found["records"])
+            following = following_page(found)
+            if following is None:
+                return
+            found = self.get(following, kind=kind)
 
     def soap(self, operation: str) -> ElementTree.Element:
         """One call of the Metadata API: the element of its response. Raises Refused for a fault."""
@@ -302,8 +342,11 @@ class Client:
 
     def user_id(self) -> str:
         """Who this connection signs in as."""
-        found = self.get("/services/oauth2/userinfo", kind="auth")
-        return str(found["user_id"])
+        try:
+            # The API's root names the user to everybody, userinfo only to apps with the scopes of OpenID.
+            return str(self.get("", kind="auth")["identity"]).rstrip("/").rpartition("/")[2]
+        except (Refused, KeyError):
+            return str(self.get("/services/oauth2/userinfo", kind="auth")["user_id"])
 
     def waiting(
         self, *, first: float = 1.0, longest: float = 30.0, until: float = 86_400.0
@@ -319,3 +362,14 @@ class Client:
             connection=self.context.connection,
             remedy="See Bulk Data Load Jobs in Salesforce's setup; the next run goes on.",
         )
+
+
+def _seconds(header: str | None) -> float | None:
+    """What Retry-After says, where it says seconds."""
+    return float(header) if header and header.strip().isdigit() else None
+
+
+def _never_left(error: requests.RequestException) -> bool:
+    """Whether no connection came about (no such host, nobody listens), so that nothing was carried out."""
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", None), NewConnectionError)

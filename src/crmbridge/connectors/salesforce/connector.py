@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page
 from crmbridge.connectors.salesforce import check
+from crmbridge.connectors.salesforce.cells import id18
 from crmbridge.connectors.salesforce.client import Client
 from crmbridge.connectors.salesforce.objects import OBJECTS, SObject, sobjects_of
 from crmbridge.connectors.salesforce.options import SalesforceOptions
@@ -17,7 +18,7 @@ from crmbridge.connectors.salesforce.pull import ObjectReader, as_json, from_jso
 from crmbridge.model.columns import to_table
 from crmbridge.model.records import ObjectName
 
-ORGANIZATION: Final = "SELECT Id, Name, OrganizationType, IsSandbox, InstanceName FROM Organization"
+ORGANIZATION: Final = "SELECT Id, Name, OrganizationType, IsSandbox FROM Organization"
 
 
 class SalesforceConnector(Connector):
@@ -34,6 +35,7 @@ class SalesforceConnector(Connector):
     def __init__(self, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(context)
         self.client = Client(context, sleep=sleep)
+        self._readable: set[str] = set()
 
     def objects(self) -> Sequence[ObjectName]:
         return OBJECTS
@@ -41,7 +43,7 @@ class SalesforceConnector(Connector):
     def org(self) -> Org:
         (found,) = self.client.query(ORGANIZATION)
         kind = "sandbox" if found.get("IsSandbox") else str(found.get("OrganizationType") or "org")
-        return Org(id=str(found["Id"]), label=f"{found['Name']} ({kind})")
+        return Org(id=id18(str(found["Id"])), label=f"{found.get('Name')} ({kind})")
 
     def user(self) -> str:
         return self.client.user_id()
@@ -61,7 +63,11 @@ class SalesforceConnector(Connector):
         known: dict[str, Any] = dict(former.get("sobjects") or {})
         whole = True
         last: Page | None = None
+        self._readable.clear()
         for sobject in sobjects_of(object_name):
+            if sobject.instead_of in self._readable:
+                known.pop(sobject.name, None)
+                continue
             for page, sees_all in self._pages(object_name, sobject, known, digest):
                 whole = whole and sees_all
                 if last is not None:
@@ -92,6 +98,7 @@ class SalesforceConnector(Connector):
             # Not seeing an object is no word on its records: they are not taken for deleted.
             yield Page(object_name, nothing, {"settings": digest, "sobjects": dict(known)}), False
             return
+        self._readable.add(sobject.name)
         before: Mapping[str, Any] = known.get(sobject.name) or {}
         self._tell_drift(sobject.name, before.get("fields"), reader)
         stored = before.get("reading")

@@ -29,6 +29,16 @@ REQUIRED: Final[Mapping[str, frozenset[str]]] = {
     "stage_change": frozenset({"id", "deal_id", "to_stage", "at"})
 }
 """Fields without which the model takes no record; for the other objects it is the id alone."""
+
+
+def unreadable(sobject: SObject, known: Schema) -> list[str]:
+    """Fields that the user may not see and without which there are no records."""
+    required = REQUIRED.get(sobject.becomes, frozenset({"id"}))
+    return [
+        each.column for each in sobject.sources if each.field in required and each.column not in known.types
+    ]
+
+
 _RAW: Final = 500
 
 
@@ -187,7 +197,7 @@ def own_values(key: str, cells: pa.Array) -> list[FieldValue]:
     if kind == "number":
         return [_float(cell) for cell in cells.to_pylist()]
     if kind == "boolean":
-        return [cell == "true" if cell else None for cell in cells.to_pylist()]
+        return [cell.lower() == "true" if cell else None for cell in cells.to_pylist()]
     if kind == "datetime":
         cells = pc.replace_substring_regex(cells, r"(\.0+)?(\+0000|Z)$", "Z")
     values: list[FieldValue] = cells.to_pylist()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crmbridge.connectors.salesforce.cells import MOMENT, convert
+from crmbridge.connectors.salesforce.lookups import CONVERSION, ROLE
 from crmbridge.connectors.salesforce.objects import DIRECTIONS, PREFIXES, TASK_KINDS
 from crmbridge.connectors.salesforce.options import SalesforceOptions
 
@@ -21,14 +22,24 @@ _SECOND: Final = 1_000_000
 
 
 def _lead(cells: Columns, found: Columns, options: SalesforceOptions, zone: ZoneInfo) -> Columns:
-    """ConvertedDate is a day: the lead was not converted before it was made. A status says disqualified."""
+    """ConvertedDate is a day: where the history tells no moment, it stands for its beginning, but the lead
+    was not converted before it was made. A status says disqualified.
+    """
     more: dict[str, pa.Array] = {}
+    if CONVERSION in cells and "converted_at" in found:
+        exact, _ = convert(cells[CONVERSION], "moment", zone)
+        found = {**found, "converted_at": pc.coalesce(exact, found["converted_at"])}
+        more["converted_at"] = found["converted_at"]
     if "converted_at" in found and "created_at" in found:
         more["converted_at"] = _not_before(found["converted_at"], found["created_at"])
     if "Status" in cells:
         is_in = pc.is_in(cells["Status"], value_set=pa.array(options.disqualified, pa.string()))
         more["is_disqualified"] = pc.if_else(cells["Status"].is_valid(), is_in, pa.scalar(None, pa.bool_()))
     return more
+
+
+def _user(cells: Columns, found: Columns, options: SalesforceOptions, zone: ZoneInfo) -> Columns:
+    return {"role": cells[ROLE]} if ROLE in cells else {}
 
 
 def _opportunity(cells: Columns, found: Columns, options: SalesforceOptions, zone: ZoneInfo) -> Columns:
@@ -126,6 +137,7 @@ def _nothing(kind: pa.DataType) -> pa.Scalar:
 
 
 DERIVED: Final[Mapping[str, Callable[..., Mapping[str, Any]]]] = {
+    "User": _user,
     "Lead": _lead,
     "Opportunity": _opportunity,
     "Task": _task,

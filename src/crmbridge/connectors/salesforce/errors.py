@@ -57,7 +57,7 @@ def policy(code: str | None, message: str = "") -> Policy:
 
 
 _FAULT: Final = re.compile(
-    rb"<faultcode[^>]*>(?:\w+:)?(\w+)</faultcode>.*?<faultstring[^>]*>(.*?)</faultstring>", re.DOTALL
+    rb"<faultcode[^>]*>\s*(?:\w+:)?(\w+)\s*</faultcode>.*?<faultstring[^>]*>(.*?)</faultstring>", re.DOTALL
 )
 
 
@@ -77,6 +77,11 @@ class Refused(CRMBridgeError):
 
 class Lost(CRMBridgeError):
     """A request left and no answer came that says what became of it."""
+
+
+def is_fault(body: bytes) -> bool:
+    """Whether a body is a fault of SOAP."""
+    return _FAULT.search(body) is not None
 
 
 def read_error(body: bytes) -> tuple[str | None, str]:

@@ -40,7 +40,7 @@ class SObject:
     """One Salesforce object: what it becomes, where its fields come from, and which rows count.
 
     `uses` are fields that derived values need (see `derive`); `also` are fields that stay attributes although
-    they are mapped.
+    they are mapped. An object that is read `instead_of` another is read where the other can't be.
     """
 
     name: str
@@ -49,6 +49,7 @@ class SObject:
     uses: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     where: str | None = None
+    instead_of: str | None = None
 
 
 ALL: Final = (
@@ -56,6 +57,8 @@ ALL: Final = (
     Source("created_at", "CreatedDate", "moment"),
     Source("modified_at", "SystemModstamp", "moment"),
 )
+IDENTITY: Final = frozenset(source.column for source in ALL)
+"""Fields that are always read."""
 OWNED: Final = (*ALL, Source("owner_id", "OwnerId", "id"))
 
 NEVER_ATTRIBUTES: Final = frozenset(
@@ -162,6 +165,21 @@ SOBJECTS: Final = (
             Source("at", "CreatedDate", "moment"),
             Source("rep_id", "CreatedById", "id"),
         ),
+    ),
+    SObject(
+        # The history of tracked fields: it goes back two years, and only as far as stages were tracked.
+        "OpportunityFieldHistory",
+        "stage_change",
+        (
+            *ALL,
+            Source("deal_id", "OpportunityId", "id"),
+            Source("from_stage", "OldValue"),
+            Source("to_stage", "NewValue"),
+            Source("at", "CreatedDate", "moment"),
+            Source("rep_id", "CreatedById", "id"),
+        ),
+        where="Field = 'StageName'",
+        instead_of="OpportunityHistory",
     ),
     SObject(
         "Task",

@@ -27,6 +27,9 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if not parts.hostname or parts.query or parts.fragment or parts.path.strip("/"):
         raise ValueError(f"{text!r} is not the address of an org such as https://acme.my.salesforce.com")
+    if parts.hostname.endswith(".lightning.force.com"):
+        domain = parts.hostname.removesuffix(".lightning.force.com")
+        raise ValueError(f"{text!r} is where people look; the API is at https://{domain}.my.salesforce.com")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError(f"{text!r} must begin with https://")
     return f"{parts.scheme}://{parts.netloc}"
@@ -77,8 +80,14 @@ class SalesforceOptions(BaseModel):
 
     @property
     def token_url(self) -> str:
-        """Where tokens come from: `login_url`, or the org's own domain (which client credentials demand)."""
-        login = "https://login.salesforce.com" if self.auth == "jwt" else self.instance_url
+        """Where tokens come from: `login_url`, or the org's own domain (which client credentials demand); for
+        a JWT, which names its audience, Salesforce's common address, another one for sandboxes.
+        """
+        login = self.instance_url
+        if self.auth == "jwt":
+            host = urlsplit(self.instance_url).hostname or ""
+            is_sandbox = ".sandbox." in host or "--" in host.partition(".")[0]
+            login = f"https://{'test' if is_sandbox else 'login'}.salesforce.com"
         return f"{self.login_url or login}/services/oauth2/token"
 
     def digest(self, zone: str) -> str:

@@ -8,6 +8,7 @@ last (SystemModstamp, Id) it has given; Bulk API 2.0, which has no order, by job
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -17,10 +18,19 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from crmbridge.connectors.salesforce import bulk
+from crmbridge.connectors.salesforce.cells import id18
 from crmbridge.connectors.salesforce.client import LONGEST_URL, Client
-from crmbridge.connectors.salesforce.decode import Decoded, Decoder, cells_of_rows, cells_of_table
+from crmbridge.connectors.salesforce.decode import (
+    Cells,
+    Decoded,
+    Decoder,
+    cells_of_rows,
+    cells_of_table,
+    unreadable,
+)
 from crmbridge.connectors.salesforce.errors import Refused
-from crmbridge.connectors.salesforce.objects import SObject
+from crmbridge.connectors.salesforce.lookups import Lookups
+from crmbridge.connectors.salesforce.objects import IDENTITY, SObject
 from crmbridge.connectors.salesforce.schema import Schema, read_schema
 from crmbridge.errors import TransientError
 
@@ -32,8 +42,11 @@ OLDEST_DELETIONS: Final = timedelta(days=29)
 """The log of deletions goes back 30 days; after that only a read of everything tells."""
 RESTARTS: Final = 5
 """So many times without getting on."""
+JOBS: Final = 2
+"""So many query jobs may fail in a row before an object is read by REST."""
 BROKEN: Final = frozenset({"Failed", "Aborted"})
 """How a query job ends when it does not end well."""
+_NO_COLUMN: Final = re.compile(r"[Nn]o such column '(\w+)'")
 _IDS_LENGTH: Final = 12_000
 
 
@@ -70,13 +83,16 @@ class ObjectReader:
 
     def __init__(self, client: Client, sobject: SObject, schema: Schema) -> None:
         self.client, self.sobject = client, sobject
+        self._lookups = Lookups(client, sobject.name, reads_all=True)
         self._know(schema)
 
     @classmethod
     def open(cls, client: Client, sobject: SObject) -> Self | None:
-        """A reader by the object's describe; None where the org has no such object for this user."""
+        """A reader by the object's describe; None where the org has no such object for this user, or hides a
+        field from the user that makes a record one.
+        """
         schema = read_schema(client, sobject, client.context.fields, client.options.ignore)
-        return None if schema is None else cls(client, sobject, schema)
+        return None if schema is None or unreadable(sobject, schema) else cls(client, sobject, schema)
 
     def _know(self, schema: Schema) -> None:
         context = self.client.context
@@ -102,6 +118,7 @@ class ObjectReader:
         Raises Refused, and TransientError where the org does not get on.
         """
         is_bulk_possible, stuck = True, 0
+        self._lookups = Lookups(self.client, self.sobject.name, reads_all=reading.since is None)
         while stuck < RESTARTS:
             by_bulk = is_bulk_possible and reading.job is not None
             try:
@@ -128,6 +145,8 @@ class ObjectReader:
                 elif error.policy != "locator" and error.code not in BROKEN:
                     raise
                 reading, stuck = replace(reading, job=None, locator=None), stuck + 1
+                if error.code in BROKEN and stuck > JOBS:
+                    is_bulk_possible = False
             self.client.context.log("salesforce.read_on", object=self.sobject.name)
         raise TransientError(
             f"{self.sobject.name} could not be read to its end, {RESTARTS} times.",
@@ -136,13 +155,23 @@ class ObjectReader:
         )
 
     def _describe_again(self, error: Refused) -> None:
-        """A field was removed or hidden since it was described."""
+        """A field was removed or hidden since it was described. Where the describe, which lags behind, still
+        shows it, the refusal's word is taken for it.
+        """
         schema = read_schema(
             self.client, self.sobject, self.client.context.fields, self.client.options.ignore
         )
-        if schema is None or schema.types == self.schema.types:
+        if schema is None:
             raise error
+        if schema.types == self.schema.types:
+            named = _NO_COLUMN.search(error.message)
+            if named is None or named[1] not in schema.types or named[1] in IDENTITY:
+                raise error
+            schema = schema.without(named[1])
         self._know(schema)
+
+    def _decoded(self, cells: Cells) -> Decoded:
+        return self.decoder.decode(self._lookups.joined(cells))
 
     # -- REST --
 
@@ -150,19 +179,20 @@ class ObjectReader:
         began = spelled(self.client.server_now or self.client.context.clock())
         columns, others = self._projections(is_bulk_possible, reading)
         found = self.client.get("queryAll/", q=self._soql(columns, reading, ordered=True))
-        if is_bulk_possible and int(found["totalSize"]) > self.client.options.rest_rows:
+        if is_bulk_possible and int(found.get("totalSize", 0)) > self.client.options.rest_rows:
             raise _TooMany
         while True:
             rows = [row for row in found["records"] if row]
-            following = None if found["done"] else found.get("nextRecordsUrl")
+            following = found.get("nextRecordsUrl")
+            is_last = bool(found.get("done", not following))
             reading = self._after(rows, reading, began)
             for more in others:
                 rows = self._widened(rows, more)
-            decoded = self.decoder.decode(cells_of_rows(rows, self.schema.columns))
-            yield Piece(decoded, None if found["done"] else reading)
-            if found["done"]:
+            decoded = self._decoded(cells_of_rows(rows, self.schema.columns))
+            yield Piece(decoded, None if is_last else reading)
+            if is_last:
                 return
-            if following is None:
+            if not following:
                 return  # neither done nor a next page: asked again from where this one ended
             found = self.client.get(following)
 
@@ -171,7 +201,7 @@ class ObjectReader:
         not its place in the order, and is passed over.
         """
         for row in reversed(rows):
-            stamp = _seconds(row[self.schema.stamp])
+            stamp = _seconds(row.get(self.schema.stamp) or "9")
             if stamp < began:
                 return replace(reading, at=stamp, id=row["Id"])
         return reading
@@ -201,12 +231,8 @@ class ObjectReader:
         for start in range(0, len(ids), step):
             wanted = ",".join(f"'{identifier}'" for identifier in ids[start : start + step])
             soql = f"SELECT {','.join(columns)} FROM {self.sobject.name} WHERE Id IN ({wanted})"  # noqa: S608 - names and ids from the org
-            found = self.client.get("queryAll/", q=soql)
-            while True:
-                more |= {row["Id"]: row for row in found["records"]}
-                if found["done"]:
-                    break
-                found = self.client.get(found["nextRecordsUrl"])
+            for page in self.client.query_pages(soql, resource="queryAll/"):
+                more |= {row["Id"]: row for row in page}
         return [{**row, **more[row["Id"]]} for row in rows if row["Id"] in more]
 
     # -- Bulk API 2.0 --
@@ -231,7 +257,7 @@ class ObjectReader:
                 count = 0
                 for batch in self._read(file):
                     count += batch.num_rows
-                    yield Piece(self.decoder.decode(cells_of_table(batch)), reading)
+                    yield Piece(self._decoded(cells_of_table(batch)), reading)
             if expected is not None and count != expected:
                 raise Refused(200, "Failed", f"a result page has {count} rows of {expected}")
             if locator is None:
@@ -271,7 +297,7 @@ class ObjectReader:
                 "salesforce.no_deletions", object=self.sobject.name, code=error.code, status=error.status
             )
             return []
-        return [str(row["id"]) for row in found["deletedRecords"]]
+        return [id18(str(row["id"])) for row in found.get("deletedRecords") or ()]
 
     # -- SOQL --
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from crmbridge.connectors.salesforce.client import Client
 from crmbridge.connectors.salesforce.errors import Refused
-from crmbridge.connectors.salesforce.objects import ALL, SObject
+from crmbridge.connectors.salesforce.objects import IDENTITY, SObject
 from crmbridge.model.fields import fields_on, is_own_name, salesforce_name
 from crmbridge.model.records import ObjectName
 
@@ -30,6 +30,11 @@ class Schema:
     own: Mapping[str, str]
     replicates: bool
     fields: Mapping[str, Mapping[str, Any]]
+
+    def without(self, name: str) -> Schema:
+        """This schema as if a field were not there."""
+        own = {key: column for key, column in self.own.items() if column != name}
+        return replace(self, types={each: kind for each, kind in self.types.items() if each != name}, own=own)
 
     @property
     def columns(self) -> list[str]:
@@ -79,13 +84,13 @@ def read_schema(
     if found is None:
         return None
     fields = {field["name"]: field for field in found["fields"]}
-    needed = {source.column for source in ALL}
+    mapped = {source.column for source in sobject.sources}
     types = {
         name: field["type"]
         for name, field in fields.items()
-        if field["type"] not in NOT_READ
+        if (field["type"] not in NOT_READ or (field["type"] == "anyType" and name in mapped))
         and not field.get("deprecatedAndHidden")
-        and (name in needed or f"{sobject.name}.{name}" not in ignore)
+        and (name in IDENTITY or f"{sobject.name}.{name}" not in ignore)
     }
     return Schema(
         sobject.name,

@@ -59,7 +59,7 @@ def write(client: Client, sobject: str, content: bytes, ids: Sequence[str]) -> l
     try:
         client.change(
             "PUT",
-            "/" + str(made.get("contentUrl") or f"{client.base}jobs/ingest/{job}/batches").lstrip("/"),
+            str(made.get("contentUrl") or f"jobs/ingest/{job}/batches"),
             kind="write",
             data=content,
             headers={"Content-Type": "text/csv"},

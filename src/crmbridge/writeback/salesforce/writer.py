@@ -206,6 +206,7 @@ def _outcome(identifier: str, answer: Mapping[str, Any]) -> Outcome:
     if answer.get("success"):
         return Outcome(identifier, "sent")
     error: Mapping[str, Any] = next(iter(answer.get("errors") or []), {})
-    code, message = str(error.get("statusCode") or "REFUSED"), str(error.get("message") or "")
+    code = str(error.get("statusCode") or error.get("errorCode") or "REFUSED")
+    message = str(error.get("message") or "")
     state = "retry" if policy(code, message) in ("passing", "quota") else "rejected"
     return Outcome(identifier, state, code, message)  # type: ignore[arg-type]
