@@ -122,6 +122,7 @@ class Bridge:
         """
         with ExitStack() as stack:
             session = stack.enter_context(self._session(name))
+            writer = session.writer
             if sign_in_as:
                 admin = stack.enter_context(self._session(sign_in_as))
                 if admin.connector.org() != session.connector.org():
@@ -131,8 +132,21 @@ class Bridge:
                 raise SettingsError(
                     "this connector can't write back, so there is nothing to install.", connection=name
                 )
-            steps = session.writer.uninstall if remove else session.writer.install
-            return list(steps(dry_run=dry_run))
+            if remove:
+                return list(session.writer.uninstall(dry_run=dry_run))
+            steps = list(session.writer.install(dry_run=dry_run))
+            if writer is not None and all(step.state in ("done", "present") for step in steps):
+                # What was made counts once the user who signs in every day can write it.
+                steps += [
+                    InstallStep(
+                        f"{item.name}: {item.detail}",
+                        "conflict",
+                        f"The CRM may need some minutes: `crmbridge check {name}` looks again.",
+                    )
+                    for item in writer.check()
+                    if item.state == "failed"
+                ]
+            return steps
 
     # -- runs --
 

@@ -106,6 +106,49 @@ def test_an_install_that_breaks_off_at_any_call_is_finished_by_the_next(stand, o
     assert calls > 5
 
 
+def test_a_limit_on_fields_is_said_before_anything_is_made(stand, org):
+    for number in range(499):
+        org.add_field("Lead", f"Theirs_{number}__c")
+        org.add_field("Account", f"package__Theirs_{number}__c")  # those of packages do not count
+    steps = list(admin(stand).install(dry_run=False))
+    assert [step.state for step in steps] == ["conflict"]
+    assert "Lead, which has" in steps[0].what
+    assert "Enterprise Edition allows 500" in steps[0].what
+    assert not org.created
+    assert not [body for _, path, _, body in org.requests if b"upsertMetadata" in body]
+    org.rows["Organization"][org.id]["OrganizationType"] = "Unlimited Edition"
+    assert states(admin(stand).install(dry_run=False)) == {"done"}
+
+
+def test_a_limit_on_fields_is_known_without_the_tooling_api(stand, org):
+    org.faults.append(Fault(lambda method, path, body: "/tooling/" in path, status=404, body=b"[]", times=9))
+    for number in range(499):
+        org.add_field("Lead", f"Theirs_{number}__c")
+    assert states(admin(stand).install(dry_run=True)) == {"conflict"}
+
+
+def test_a_field_in_the_bin_is_told_and_a_new_one_is_made(stand, org):
+    list(admin(stand, ("score",)).install(dry_run=False))
+    list(admin(stand, ("score",)).uninstall(dry_run=False))
+    for dry_run in (True, False):
+        steps = list(admin(stand, ("score",)).install(dry_run=dry_run))
+        told = [step for step in steps if "in the bin" in step.what]
+        assert {step.what.split()[2] for step in told} == {
+            f"{sobject}.CRMBridge_Score__c" for sobject in ("Lead", "Account", "Opportunity")
+        }
+        assert all(step.remedy for step in told)
+    assert {item.state for item in daily(stand, ("score",)).check()} == {"ok"}
+
+
+def test_a_call_that_was_rolled_back_as_a_whole_is_told_field_by_field(stand, org):
+    body = shared("vendors/salesforce/amp_labs/metadata/write/object15/bad-request.xml").read_bytes()
+    names = re.findall(rb"<fullName>(.*?)</fullName>", body)
+    org.faults.append(Fault(lambda method, path, sent: b"upsertMetadata" in sent, status=200, body=body))
+    steps = list(admin(stand, ("score",)).install(dry_run=False))
+    assert {step.state for step in steps if any(name.decode() in step.what for name in names)} == {"conflict"}
+    assert not org.sets
+
+
 def test_a_field_that_salesforce_refuses_is_told_in_its_words_and_the_rest_waits(stand, org):
     body = shared("vendors/salesforce/amp_labs/metadata/write/object15/bad-request.xml").read_bytes()
     answer = body.replace(b"TestObject15__c.IsReady__c", b"Lead.CRMBridge_Score__c")

@@ -14,7 +14,7 @@ from crmbridge import config
 from crmbridge.bridge import Bridge
 from crmbridge.model.fields import salesforce_name
 from crmbridge.plugins import Plugins
-from tests.vendors.salesforce.org import Org, spelled
+from tests.vendors.salesforce.org import INTEGRATION, Org, spelled
 from tests.vendors.salesforce.server import Stand, serve
 
 SETTINGS = """
@@ -118,6 +118,51 @@ def test_from_the_first_check_to_the_first_score_and_back(stand, bridge):
     org.advance(minutes=30)
     bridge.undo(bridge.ledger.runs("acme", 1)[0].id)
     assert not [row for row in org.rows["Lead"].values() if row[salesforce_name("score")] is not None]
+
+
+def test_install_looks_whether_the_daily_user_can_write_what_was_made(stand, bridge, monkeypatch):
+    visible = Org.visible
+
+    def stale(org: Org, sobject: str, user: str = INTEGRATION) -> Any:
+        """A describe that lags behind."""
+        found = visible(org, sobject, user)
+        own = [name for name in found if name.startswith("CRMBridge_")] if user == INTEGRATION else []
+        return {name: each for name, each in found.items() if name not in own}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Org, "visible", stale)
+        steps = bridge.install("acme", sign_in_as="admin")
+    conflicts = [step for step in steps if step.state == "conflict"]
+    assert len(conflicts) == 3, "one for each object that carries scores"
+    assert all("not visible to the integration user" in step.what for step in conflicts)
+    assert {step.state for step in bridge.install("acme", sign_in_as="admin")} == {"present"}
+
+
+def test_a_stamp_on_every_record_causes_no_score_and_no_write(stand, bridge):
+    """Renaming a value of a picklist, or erasing a field, stamps all records anew."""
+    org = stand.org
+    bridge.install("acme", sign_in_as="admin")
+    sync(bridge, stand)
+    org.advance(minutes=30)
+    for row in org.rows["Lead"].values():
+        row["SystemModstamp"] = row["LastModifiedDate"] = spelled(org.now)
+    org.advance(minutes=5)
+    writes = org.writes
+    second = sync(bridge, stand)
+    assert (second["planned"], sum(second["pulled"].values()), org.writes) == (0, 0, writes)
+
+
+def test_a_record_that_is_not_shared_any_more_goes_with_the_next_full_read(stand, bridge):
+    org = stand.org
+    bridge.pull("acme", at=org.now)
+    hidden = next(iter(org.rows["Lead"]))
+    row = org.rows["Lead"].pop(hidden)
+    org.advance(minutes=30)
+    assert not bridge.pull("acme", at=org.now).summary["deleted"].get("lead")
+    assert bridge.pull("acme", at=org.now, full=True).summary["deleted"]["lead"] == 1
+    org.rows["Lead"][hidden] = row
+    org.advance(minutes=30)
+    assert bridge.pull("acme", at=org.now, full=True).summary["pulled"]["lead"] == 1
 
 
 def test_a_second_sync_on_unchanged_data_writes_nothing_and_costs_few_calls(stand, bridge):

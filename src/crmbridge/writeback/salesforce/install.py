@@ -16,6 +16,7 @@ from crmbridge.connectors.salesforce.errors import Refused
 from crmbridge.writeback.base import InstallStep
 from crmbridge.writeback.salesforce import metadata
 from crmbridge.writeback.salesforce.fields import MARK, Placed, conflict, field_children, placed
+from crmbridge.writeback.salesforce.room import deleted, look, too_many
 
 INTEGRATION: Final = "CRMBridge_Integration"
 READERS: Final = "CRMBridge_Score_Read"
@@ -31,11 +32,17 @@ def install(client: Client, keys: tuple[str, ...], user: str, *, dry_run: bool) 
     wanted = list(placed(keys))
     there = metadata.read(client, "CustomField", [each.full_name for each in wanted])
     conflicts = [step for each in wanted if (step := _conflict(each, there.get(each.full_name)))]
+    missing = [each for each in wanted if each.full_name not in there]
+    in_bin: list[InstallStep] = []
+    if missing:
+        room = look(client, list(dict.fromkeys(each.sobject for each in missing)))
+        conflicts += too_many(client, room, missing)
+        in_bin = list(deleted(room, missing))
     yield from conflicts
     if conflicts:
         return
+    yield from in_bin
     state: Final = "planned" if dry_run else "done"
-    missing = [each for each in wanted if each.full_name not in there]
     refused = set()
     if missing and not dry_run:
         components = {each.full_name: field_children(each) for each in missing}
