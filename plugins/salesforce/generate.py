@@ -13,13 +13,14 @@ from pathlib import Path
 
 from crmbridge.model.fields import CATALOGUE, salesforce_name
 from crmbridge.writeback.salesforce.fields import MARK, field_children, placed
-from crmbridge.writeback.salesforce.install import SETS
+from crmbridge.writeback.salesforce.install import INTEGRATION, SETS
 
 ROOT = Path(__file__).resolve().parent
 MAIN = "force-app/main/default"
 XMLNS = 'xmlns="http://soap.sforce.com/2006/04/metadata"'
 API = "65.0"
-GRADED = ("Lead", "Account", "Opportunity")
+BYPASS = "CRMBridge_Bypass_Automation"
+"""A custom permission that the org's own flows, triggers and rules may ask for, to pass over our writes."""
 
 
 def component(kind: str, children: list[tuple[str, str]]) -> str:
@@ -42,6 +43,14 @@ def files() -> Iterator[tuple[str, str]]:
             f"{MAIN}/objects/{each.sobject}/fields/{each.name}.field-meta.xml",
             component("CustomField", children),
         )
+    about_it = f"Held by whom crmbridge writes as: automations may ask for it and do nothing. {MARK}"
+    yield (
+        f"{MAIN}/customPermissions/{BYPASS}.customPermission-meta.xml",
+        component(
+            "CustomPermission",
+            [("description", about_it), ("isLicensed", "false"), ("label", "CRMBridge Bypass Automation")],
+        ),
+    )
     for name, (label, description, edits) in SETS.items():
         flags = f"<editable>{str(edits).lower()}</editable>"
         entries = [
@@ -49,6 +58,9 @@ def files() -> Iterator[tuple[str, str]]:
             for each in sorted(everything, key=lambda each: each.full_name)
         ]
         about = [("description", f"{description} {MARK}"), *entries, ("hasActivationRequired", "false")]
+        if name == INTEGRATION:
+            bypass = f"<enabled>true</enabled><name>{BYPASS}</name>"
+            about.insert(0, ("customPermissions", bypass))
         path = f"{MAIN}/permissionsets/{name}.permissionset-meta.xml"
         yield path, component("PermissionSet", [*about, ("label", label)])
     score, grade = salesforce_name("score"), salesforce_name("grade")
