@@ -80,6 +80,8 @@ def test_no_digit_of_an_amount_is_lost():
     body = b'{"AnnualRevenue": 9007199254740993.0, "NumberOfEmployees": 12}'
     row = json.loads(body, parse_float=str)
     assert record("Lead", **row).annual_revenue == Decimal("9007199254740993")
+    for digits in ("10000000000000000000.5", "12345678901234567890.123456789"):
+        assert record("Lead", AnnualRevenue=digits).annual_revenue == Decimal(digits)
     assert record("Lead", AnnualRevenue="1.5E7").annual_revenue == Decimal(15_000_000)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -42,6 +42,9 @@ _PLAIN: Final[Mapping[Kind, str]] = {
     "date": r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$",
 }
 """Cells that Arrow reads as the rule does; days after the 28th may be no days of their month."""
+_SMALLEST: Final = Decimal(1).scaleb(-MONEY_DECIMALS)
+_EXACT: Final = Context(prec=2 * MONEY_DIGITS)
+"""The default context's 28 digits are fewer than an amount may have."""
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
@@ -93,7 +96,9 @@ def _count(cell: str) -> int:
 def _money(cell: str) -> Decimal:
     number = _number(cell)
     exponent = number.as_tuple().exponent
-    return round(number, MONEY_DECIMALS) if isinstance(exponent, int) and exponent < 0 else number
+    if isinstance(exponent, int) and exponent < -MONEY_DECIMALS:
+        return number.quantize(_SMALLEST, context=_EXACT)
+    return number
 
 
 def _moment(cell: str) -> datetime:
