@@ -93,8 +93,9 @@ class _Metrics:
         from crmbridge.metrics.efficiency import EfficiencyMetric
         from crmbridge.metrics.need import NeedMetric
         from crmbridge.metrics.pipeline import PipelineMetric
+        from crmbridge.metrics.value import ValueMetric
 
-        return [NeedMetric, EfficiencyMetric, PipelineMetric]
+        return [NeedMetric, EfficiencyMetric, PipelineMetric, ValueMetric]
 
 
 BUILT_IN = {

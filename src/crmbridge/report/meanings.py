@@ -42,6 +42,21 @@ _UNITS: Final = {
     "typical_days": "days",
     "data_quality": "0 to 100",
     "expected_revenue": "the deal's currency",
+    "value_12m": "the main currency",
+    "clv_12m": "the main currency",
+    "mean_order": "the main currency",
+    "order_chance_12m": "share, 0 to 1",
+    "days_since_order": "days",
+}
+_DERIVED: Final = {
+    "orders_12m": "Orders expected within the next 365 days",
+    "order_chance_12m": "The chance of at least one order within the next 365 days",
+    "mean_order": "What an order is expected to bring",
+    "clv_12m": "Expected value of the next 365 days, discounted by 1 % a month",
+    "orders_so_far": "Days with an order so far",
+    "days_since_order": "Days since the last order",
+    "value_from": "Where the chance comes from: bg_nbd, empirical or contract",
+    "value_note": "Why there is no value",
 }
 _EFFICIENCY: Final = {
     "raw": "The rate on its own, not drawn towards the peers",
@@ -97,7 +112,7 @@ def of_result(column: str) -> Meaning:
     rate, _, what = column.rpartition("_")
     if what in _EFFICIENCY and f"{rate}_efficiency" in CATALOGUE:
         return Meaning(_EFFICIENCY[what], None if what == "trend" else _UNITS[f"{rate}_efficiency"])
-    return Meaning(_words(column), _unit(column))
+    return Meaning(_DERIVED.get(column, _words(column)), _UNITS.get(column, _unit(column)))
 
 
 def of_ledger(column: str) -> Meaning:

@@ -1,0 +1,83 @@
+"""The customer metrics on many records: `python -m benchmarks.customers [value ...] [--tenth]`.
+
+Each part runs in a process of its own on simulated records in memory, without the store, and prints how many
+records it dealt with, seconds of CPU and peak memory, beside its aim. `--tenth` runs a tenth of the size, to
+see that cost grows linearly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from crmbridge.metrics.arrays import Floats
+from crmbridge.metrics.value import bgnbd
+from crmbridge.metrics.value.outlook import Spread, expected_if_there
+
+CUSTOMERS: Final = 1_000_000
+
+
+def histories(number: int) -> tuple[Floats, Floats, Floats]:
+    """x, t_x and T in weeks, whole days, of customers who buy and leave as BG/NBD says."""
+    draw = np.random.default_rng(7)
+    age = draw.integers(1, 3 * 365, number) / 7.0
+    rate = draw.gamma(0.5, size=number) / 6.0
+    leaves = draw.beta(0.8, 2.5, number)
+    x, last = np.zeros(number), np.zeros(number)
+    here = np.ones(number, bool)
+    while here.any():
+        rows = np.flatnonzero(here)
+        at = last[rows] + draw.exponential(1.0, len(rows)) / rate[rows]
+        buys = at < age[rows]
+        last[rows[buys]] = np.minimum(np.ceil(at[buys] * 7), np.floor(age[rows[buys]] * 7)) / 7.0
+        x[rows[buys]] += 1
+        here[rows[~buys]] = False
+        here[rows[buys]] = draw.random(int(buys.sum())) >= leaves[rows[buys]]
+    return x, last, age
+
+
+def value(share: float) -> tuple[int, float, str]:
+    """BG/NBD fitted, and P(alive), expected orders and intervals of every customer."""
+    x, last, age = histories(int(CUSTOMERS * share))
+    began = time.process_time()
+    fitted = bgnbd.fit(bgnbd.Counts.of(x, last, age))
+    between = time.process_time()
+    there = bgnbd.alive(fitted.rates, x, last, age)
+    expected_if_there(fitted.rates, x, age, 52.0)
+    Spread(fitted.rates, None, 52.0, float(x.max()), 0).interval(there, x, age)
+    done = time.process_time()
+    rates = fitted.rates
+    said = f"fit {between - began:.1f} s; r {rates.r:.3f} (0.5), alpha {rates.alpha:.2f} (6), aim 60 s"
+    return len(x), done - began, said
+
+
+PARTS: Final[dict[str, Callable[[float], tuple[int, float, str]]]] = {"value": value}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all by default")
+    parser.add_argument("--tenth", action="store_true", help="a tenth of the size")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    for name in chosen.parts or PARTS:
+        if not chosen.alone:
+            more = ["--tenth"] if chosen.tenth else []
+            subprocess.run([sys.executable, "-m", "benchmarks.customers", name, "--alone", *more], check=True)
+            continue
+        records, cpu, said = PARTS[name](0.1 if chosen.tenth else 1.0)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{name:10}{records:12,} records{cpu:8.1f} s of CPU{peak:8.0f} MiB  {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
