@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 import time
 from collections import Counter, deque
@@ -12,13 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from tests.vendors.hubspot.api import Api
 from tests.vendors.hubspot.portal import Json, Portal, Problem
 
+PIECE = 300
+"""Bytes of a piece where an answer comes in pieces."""
 TOKEN = "pat-na1-00000000-0000-0000-0000-000000000000"
+
+
+Manner = Literal["", "stalls", "resets", "pieces", "closes"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class Fault:
     """What happens to a call instead of its answer, once, or `times`.
 
     `before` answers without doing anything, `after` does it and then answers this: a status with a body and
-    headers, raw bytes as the body, or no answer at all (`drops`). `edit` changes the true answer.
+    headers, raw bytes as the body, or no answer at all (`drops`). `edit` changes the true answer. `manner` is
+    how the true answer goes out: half of it and no more (`stalls`), half of it and a reset, in pieces of 300
+    bytes, or whole and then the connection is closed without a word.
     """
 
     at: str
@@ -54,6 +62,7 @@ class Fault:
     skips: int = 0
     edit: Callable[[Json], Any] | None = None
     does: Callable[[], object] | None = None
+    manner: Manner = ""
 
 
 class Server:
@@ -73,9 +82,13 @@ class Server:
         self.daily = 625_000
         self.limit: int | None = None
         """Calls in any ten seconds, of this server's own clock; None is no limit."""
+        self.search_limit: int | None = None
+        """Searches in any second; None is no limit."""
         self.now: Callable[[], float] = time.monotonic
         self.refused = 0
         self._window: deque[float] = deque()
+        self._searches: deque[float] = deque()
+        self.closing = threading.Event()
         self._lock = threading.Lock()
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.owner = self
@@ -99,37 +112,35 @@ class Server:
         return Counter(f"{call.method} {call.path}" for call in self.calls)
 
     def close(self) -> None:
+        self.closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
 
-    def answer(self, call: Call) -> tuple[int, bytes, dict[str, str]] | None:
-        """Status, body and headers; None where no answer is to come."""
+    def answer(self, call: Call) -> tuple[int, bytes, dict[str, str], Manner] | None:
+        """Status, body, headers and how they go out; None where no answer is to come."""
         with self._lock:
             self.calls.append(call)
             fault = self._fault(call)
             if fault is not None and fault.does is not None:
                 fault.does()
-            if fault is None or fault.takes_effect or fault.edit is not None:
+            is_true = fault is None or bool(fault.edit or fault.does or fault.manner)
+            if is_true or (fault is not None and fault.takes_effect):
                 status, body, headers = self._true(call)
                 if fault is not None and fault.edit is not None and status < 300:
                     fault.edit(body)
-            if fault is not None and fault.edit is None and fault.does is None:
+            if fault is not None and not is_true:
                 if fault.drops:
                     return None
                 status, body, headers = fault.status, fault.body or {}, dict(fault.headers)
                 if fault.raw is not None:
-                    return status, fault.raw, headers
-            elif (
-                fault is not None and fault.does is not None and fault.edit is None and not fault.takes_effect
-            ):
-                status, body, headers = self._true(call)
+                    return status, fault.raw, headers, ""
             raw = b"" if status == 204 else json.dumps(body).encode()
             if self.validator is not None and (
                 fault is None or (fault.edit is None and fault.does is not None)
             ):
                 self.validator(call, status, raw)
-            return status, raw, headers
+            return status, raw, headers, fault.manner if fault is not None else ""
 
     def _fault(self, call: Call) -> Fault | None:
         for fault in self.faults:
@@ -162,7 +173,10 @@ class Server:
             return problem.status, problem.body, getattr(problem, "headers", {})
 
     def _limits(self, call: Call) -> dict[str, str]:
-        if call.path.endswith("/search") or not self.portal.switches.limit_headers:
+        if call.path.endswith("/search"):
+            self._limit_searches()
+            return {}
+        if not self.portal.switches.limit_headers:
             return {}
         most = self.limit or 190
         now = self.now()
@@ -184,6 +198,17 @@ class Server:
             "X-HubSpot-RateLimit-Daily": str(self.daily),
             "X-HubSpot-RateLimit-Daily-Remaining": str(self.daily - len(self.calls)),
         }
+
+    def _limit_searches(self) -> None:
+        now = self.now()
+        while self._searches and self._searches[0] <= now - 1:
+            self._searches.popleft()
+        if self.search_limit is not None and len(self._searches) >= self.search_limit:
+            self.refused += 1
+            problem = Problem(429, "RATE_LIMITS", "You have reached your secondly limit.")
+            problem.body |= {"errorType": "RATE_LIMIT", "policyName": "SECONDLY"}
+            raise problem
+        self._searches.append(now)
 
     def _oauth(self, call: Call) -> tuple[int, Json]:
         form = {name: values[0] for name, values in parse_qs(call.body.get("form", "")).items()}
@@ -244,14 +269,27 @@ class _Handler(BaseHTTPRequestHandler):
         if answered is None:
             self.close_connection = True
             return
-        status, content, headers = answered
+        status, content, headers, manner = answered
         date = format_datetime(self.server.owner.portal.clock(), usegmt=True)
-        lines = [f"HTTP/1.1 {status} X", f"Date: {date}", "Content-Type: application/json;charset=utf-8"]
-        lines += [f"Content-Length: {headers.pop('Content-Length', len(content))}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        length = len(content)
+        usual = {"Content-Type": "application/json;charset=utf-8", "Content-Length": str(length)}
+        if manner == "pieces":
+            usual = {"Content-Type": usual["Content-Type"], "Transfer-Encoding": "chunked"}
+            cut = [content[at : at + PIECE] for at in range(0, length, PIECE)]
+            content = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*cut, b""])
+        told = {"Date": date, **usual, **headers}
+        lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in told.items())]
+        if manner in ("stalls", "resets"):
+            content = content[: length // 2]
         # One write: two would cost a delayed acknowledgement on a connection kept alive.
         self.wfile.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
-        if len(content) < int(lines[3].split(": ")[1]):
+        if manner == "stalls":
+            self.server.owner.closing.wait(5)
+        elif manner == "resets":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        is_short = "Content-Length" in told and len(content) < int(told["Content-Length"])
+        if manner == "closes" or is_short:
             self.close_connection = True
 
     do_GET = do_POST = do_DELETE = do_PATCH = _serve

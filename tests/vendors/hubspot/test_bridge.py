@@ -201,6 +201,31 @@ def test_an_edited_pipeline_stamps_all_deals_and_is_no_news(
     assert (found["pulled"]["deal"], found["pulled"]["stage_change"]) == (0, 0)
 
 
+@pytest.mark.parametrize("bumps", [True, False])
+def test_writing_an_equal_value_is_no_news(bridge: Bridge, portal: Portal, clock: Clock, bumps: bool) -> None:
+    bridge.sync("acme", at=AT, approve="yes")
+    portal.switches.same_value_bumps = bumps
+    clock.now = AT + timedelta(minutes=30)
+    for lead, score in scores(portal).items():
+        portal.set("leads", lead, {SCORE: score}, source="INTEGRATION")
+    assert summary(bridge.pull("acme", at=clock.now))["pulled"]["lead"] == 0
+
+
+def test_reading_everything_again_is_no_news_and_brings_back_what_was_restored(
+    bridge: Bridge, portal: Portal, clock: Clock
+) -> None:
+    bridge.pull("acme", at=AT)
+    lead = next(iter(portal.records["leads"]))
+    portal.archive("leads", lead)
+    clock.now = AT + timedelta(minutes=30)
+    assert summary(bridge.pull("acme", at=clock.now))["deleted"]["lead"] == 1
+    portal.restore("leads", lead)
+    clock.now = AT + timedelta(hours=25)
+    found = summary(bridge.pull("acme", at=clock.now))
+    assert (found["pulled"]["lead"], found["deleted"]["lead"]) == (1, 0)
+    assert {found["pulled"][name] for name in OBJECTS if name != "lead"} == {0}
+
+
 def test_undo_takes_every_value_back(bridge: Bridge, portal: Portal) -> None:
     run = bridge.sync("acme", at=AT, approve="yes")
     assert scores(portal)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from crmbridge.connectors.hubspot.feed import full_read
+from crmbridge.connectors.hubspot.objects import DEALS
 from crmbridge.connectors.hubspot.pace import Pace
 from crmbridge.errors import AuthError, CRMBridgeError, QuotaError, TransientError
 from tests.vendors.hubspot.conftest import Hub, Timer
@@ -258,6 +260,56 @@ def test_associations_with_what_the_portal_lacks_are_none_and_asked_for_once(
         portal.add("calls", {}, created=OLD)
     assert len(hub.pull("activity", page=1, block=1, lead_object="leads").records) == 4
     assert hub.server.count("/calls/leads/") == 1
+
+
+def test_check_says_beforehand_what_a_run_costs(hub: Hub, portal: Portal) -> None:
+    many(portal, 250)
+    for _ in range(60):
+        portal.add("deals", {}, created=OLD)
+    portal.add("leads", {}, created=OLD)
+    (item,) = [each for each in hub.connector().check() if each.name == "API limit"]
+    # 3 pages and 1 of associations of contacts, 2 and 2 of deals, 1 and 3 of leads.
+    assert (item.state, "all 311 records takes about 12 calls" in item.detail) == ("ok", True)
+
+
+@pytest.mark.parametrize(("daily", "state"), [(100, "failed"), (400, "warning")])
+def test_check_warns_where_the_days_calls_do_not_suffice(
+    hub: Hub, portal: Portal, daily: int, state: str
+) -> None:
+    many(portal, 6_500)
+    hub.server.daily = daily  # a quarter is ours
+    (item,) = [each for each in hub.connector().check() if each.name == "API limit"]
+    assert (item.state, "api_budget" in (item.remedy or "")) == (state, True)
+
+
+def test_a_forecast_is_what_a_reading_costs(hub: Hub, portal: Portal) -> None:
+    for place in range(120):
+        portal.add("deals", {"dealname": str(place)}, created=OLD)
+    calls = full_read(DEALS, 120, ["dealname"])
+    hub.pull("deal")
+    made = hub.server.count("/objects/") + hub.server.count("/associations/")
+    assert made == calls == 5
+
+
+def test_check_names_the_properties_the_key_may_not_see(hub: Hub, portal: Portal) -> None:
+    portal.switches.refused_properties = frozenset({"jobtitle"})
+    (item,) = [each for each in hub.connector().check() if each.name == "contacts"]
+    assert "does not show the key jobtitle" in item.detail
+
+
+def test_check_says_that_leads_nobody_made_are_taken_for_leads(hub: Hub, portal: Portal) -> None:
+    (item,) = [each for each in hub.connector(lead_object="auto").check() if each.name == "leads"][:1]
+    assert (item.state, "contacts" in (item.remedy or "")) == ("warning", True)
+
+
+def test_what_was_used_of_the_day_is_said_at_the_end(hub: Hub, portal: Portal) -> None:
+    connector = hub.connector()
+    list(connector.pull("contact", None))
+    connector.close()
+    connector.close()
+    told = [values for event, values in hub.events if event == "hubspot.calls"]
+    assert [each["made"] for each in told] == [len(hub.server.calls)]
+    assert told[0]["left"] > 100_000
 
 
 # Answers built otherwise

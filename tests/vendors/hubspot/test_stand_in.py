@@ -5,8 +5,10 @@ own SDK, HubSpot's own clients, and recorded answers.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -309,3 +311,13 @@ def test_recorded_pipelines_say_what_is_won(hub: Hub) -> None:
     assert "closedwon" in won
     assert stages.by_id["closedlost"].is_closed
     assert "closedlost" not in won
+
+
+def test_every_fault_and_every_switch_has_the_test_the_readme_names() -> None:
+    here = Path(__file__).parent
+    told = (here / "README.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in here.glob("test_*.py"))
+    made = set(re.findall(r"def (test_\w+)\(", code))
+    named = set(re.findall(r"`(test_\w+)`", told))
+    assert len(named) > 80
+    assert named <= made, sorted(named - made)

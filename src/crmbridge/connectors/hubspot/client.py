@@ -118,6 +118,7 @@ class Client:
         self.dated: datetime | None = None
         """HubSpot's own time, of its last answer."""
         self._workers: ThreadPoolExecutor | None = None
+        self._is_closed = False
 
     @classmethod
     def of(cls, context: Context) -> Client:
@@ -158,11 +159,14 @@ class Client:
         return self._workers.map(call, items)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and log how many calls were made and are left for today."""
         if self._workers is not None:
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._workers = None
         self._api.rest_client.pool_manager.clear()
+        if not self._is_closed:
+            self._is_closed = True
+            self.context.log("hubspot.calls", made=self.context.calls.total, left=self.share.left)
 
     def _retried(
         self,

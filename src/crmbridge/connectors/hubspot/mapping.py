@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from crmbridge.connectors.base import SetAside
 from crmbridge.connectors.hubspot import objects
-from crmbridge.connectors.hubspot.moments import moment
+from crmbridge.connectors.hubspot.moments import day, moment
 from crmbridge.connectors.hubspot.objects import HubSpotObject
 from crmbridge.connectors.hubspot.own import OWN, understood
 from crmbridge.connectors.hubspot.schema import Property
@@ -100,7 +100,8 @@ class Mapper:
         self._derive = _DERIVED.get(kind.name if object_name == "activity" else object_name)
         self._prefix = f"{objects.KINDS[kind.name]}-" if object_name == "activity" else ""
         self._convert: dict[str, Callable[[str], Any]] = {
-            name: self._converter(self.schema.field(name).type) for name in self.sources
+            name: self._converter(self.schema.field(name).type, properties[source].type)
+            for name, source in self.sources.items()
         }
 
     def _sources(self, properties: Mapping[str, Property], chosen: Mapping[str, str]) -> dict[str, str]:
@@ -118,11 +119,11 @@ class Mapper:
                     break
         return found
 
-    def _converter(self, kind: pa.DataType) -> Callable[[str], Any]:
+    def _converter(self, kind: pa.DataType, source: str) -> Callable[[str], Any]:
         if pa.types.is_timestamp(kind):
             return moment
         if pa.types.is_date(kind):
-            return self._day
+            return day if source == "date" else self._day
         if pa.types.is_decimal(kind):
             return _money
         if pa.types.is_integer(kind):
@@ -132,7 +133,7 @@ class Mapper:
         return float if pa.types.is_floating(kind) else str
 
     def _day(self, text: str) -> date | None:
-        """A date is one everywhere; of a moment it is the day in the connection's zone."""
+        """Of a moment it is the day in the connection's zone."""
         if len(text) == len("2026-01-31"):
             return date.fromisoformat(text)
         at = moment(text)

@@ -129,7 +129,7 @@ class Reader:
         """
         if self._shows(kind, ()) is not None:
             return list(properties)
-        return self._shown(kind, list(properties))
+        return self._shown(kind, sorted(properties))
 
     def _shown(self, kind: HubSpotObject, properties: list[str]) -> list[str]:
         if not properties:
