@@ -68,12 +68,14 @@ def test_a_write_whose_answer_breaks_off_is_not_sent_again(
     assert hub.server.count(UPDATE) == 1
 
 
-def test_a_connection_closed_while_idle_costs_no_write(hub: Hub, portal: Portal) -> None:
+def test_a_connection_closed_while_idle_costs_no_second_write(hub: Hub, portal: Portal) -> None:
     ids = many(portal, 3, "companies")
     writer = hub.writer()
     hub.server.faults.append(Fault("batch/read", manner="closes"))
     assert set(writer.read("account", ids)) == set(ids)
-    assert {each.state for each in writer.write("account", scored(ids))} == {"sent"}
+    # Whether the close is noticed before the write leaves is a race; that it leaves once is not.
+    assert {each.state for each in writer.write("account", scored(ids))} <= {"sent", "unknown"}
+    assert hub.server.count(UPDATE) == 1
 
 
 def test_an_answer_without_a_body_is_none(hub: Hub, portal: Portal) -> None:

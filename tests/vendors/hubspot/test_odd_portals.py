@@ -140,6 +140,35 @@ def test_a_leads_status_is_its_stage_as_on_the_screen(hub: Hub, portal: Portal) 
     assert (found.status, found.attributes["hs_pipeline_stage"]) == ("Attempting", "attempting-stage-id")
 
 
+@pytest.mark.parametrize("category", ["hs_pipeline_stage_category_v2", "hs_pipeline_stage_category", None])
+@pytest.mark.parametrize(
+    ("stage_id", "entered"),
+    [
+        ("qualified-stage-id", "hs_v2_date_entered_qualified_stage_id_233247981"),
+        ("qualified-stage-id", "hs_v2_date_entered_qualified_stage_id"),
+        ("1292804898", "hs_v2_date_entered_1292804898"),
+        ("0F3A-11", "hs_date_entered_0f3a_11_77"),
+    ],
+)
+def test_a_leads_stage_and_its_entry_are_found_whatever_the_portal_names_them(
+    hub: Hub, portal: Portal, category: str | None, stage_id: str, entered: str
+) -> None:
+    known = portal.properties["leads"]
+    known.pop("hs_pipeline_stage_category")
+    known.pop("hs_v2_date_entered_qualified_stage_id")
+    known[entered] = definition(entered, "datetime", read_only=True)
+    values = {"hs_pipeline_stage": stage_id, entered: "2026-02-03T04:05:06Z"}
+    if category is None:
+        portal.pipelines["leads"] = [pipeline("1", "Own", [stage(stage_id, "Good", leadState="qualified")])]
+    else:
+        known[category] = definition(category, "enumeration")
+        values[category] = "QUALIFIED"
+    lead = portal.add("leads", values, created=OLD)
+    found: Any = hub.pull("lead").records[lead]
+    assert (found.is_converted, found.is_disqualified) == (True, False)
+    assert found.converted_at == datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
 def test_a_pipeline_without_words_for_its_stages_is_read(hub: Hub, portal: Portal) -> None:
     bare = {"id": "9", "label": "", "stages": [{"id": "91", "metadata": None}, {"id": "92"}]}
     portal.pipelines["deals"] = [bare]
@@ -416,6 +445,19 @@ def test_a_whole_batch_refused_in_words_alone_costs_no_call_for_each_record(hub:
     assert {each.state for each in outcomes} == {"rejected"}
     assert {each.code for each in outcomes} == {"PROPERTY_DOESNT_EXIST"}
     assert hub.server.count("batch/update") == 1
+
+
+def test_properties_silently_not_made_are_no_success(hub: Hub, portal: Portal) -> None:
+    from crmbridge.writeback.hubspot import HubSpotWriter
+
+    hub.server.faults.append(Fault("companies/batch/create", 201, {"status": "COMPLETE", "results": []}))
+    found = [
+        step
+        for step in HubSpotWriter(hub.context()).install(dry_run=False)
+        if step.what.startswith("companies.")
+    ]
+    assert found
+    assert {step.state for step in found} == {"conflict"}
 
 
 def test_errors_in_html_are_told_by_their_status(hub: Hub, portal: Portal) -> None:

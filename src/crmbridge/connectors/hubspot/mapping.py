@@ -286,8 +286,9 @@ def _lead(row: Values, properties: Raw, facts: Facts) -> None:
         stage = str(properties.get("hs_pipeline_stage") or "")
         if row.get("status") == stage:
             row["status"] = facts.stages.label(stage)
-        category = properties.get("hs_pipeline_stage_category") or facts.stages.category(stage)
-        is_converted, is_disqualified = category == "QUALIFIED", category == "UNQUALIFIED"
+        told = next(filter(None, (properties.get(name) for name in objects.CATEGORIES)), None)
+        category = str(told).upper() if told else facts.stages.category(stage)
+        is_converted, is_disqualified = category == "QUALIFIED", category in objects.DISQUALIFIED_STATUSES
         entered_at = _entered(properties, stage) if is_converted or is_disqualified else None
         converted_at = entered_at if is_converted else None
         row["closed_at"] = entered_at
@@ -299,9 +300,18 @@ def _lead(row: Values, properties: Raw, facts: Facts) -> None:
 
 
 def _entered(properties: Raw, stage: str) -> datetime | None:
-    """When the record entered its stage: HubSpot puts the stage's id into the property's name."""
-    name = "".join(letter if letter.isalnum() else "_" for letter in stage)
-    return moment(properties.get(f"hs_v2_date_entered_{name}") or properties.get(f"hs_date_entered_{name}"))
+    """When the record entered its stage: HubSpot puts the stage's id into the property's name, and a number
+    of the portal's own behind it where the id is no number.
+    """
+    name = "".join(letter if letter.isalnum() else "_" for letter in stage).lower()
+    for beginning in (f"hs_v2_date_entered_{name}", f"hs_date_entered_{name}"):
+        if properties.get(beginning):
+            return moment(properties[beginning])
+        numbered = f"{beginning}_"
+        for known, text in properties.items():
+            if text and known.startswith(numbered) and known[len(numbered) :].isdigit():
+                return moment(text)
+    return None
 
 
 def _deal(row: Values, properties: Raw, facts: Facts) -> None:

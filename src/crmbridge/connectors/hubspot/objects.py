@@ -82,6 +82,8 @@ CONTACTS_AS_LEADS: Final = HubSpotObject(
     stamp="lastmodifieddate",
     asks=("lifecyclestage", "hs_lifecyclestage_opportunity_date", "hs_lifecyclestage_customer_date"),
 )
+CATEGORIES: Final = ("hs_pipeline_stage_category_v2", "hs_pipeline_stage_category")
+"""What the stage of a lead means: NEW, IN_PROGRESS, QUALIFIED, UNQUALIFIED; portals have either."""
 LEADS: Final = HubSpotObject(
     "leads",
     {
@@ -98,7 +100,7 @@ LEADS: Final = HubSpotObject(
         Link("converted_contact_id", "contacts", 578),
         Link("converted_deal_id", "deals"),
     ),
-    asks=("hs_pipeline_stage_category",),
+    asks=CATEGORIES,
 )
 DEALS: Final = HubSpotObject(
     "deals",
@@ -226,7 +228,7 @@ EMAIL_DIRECTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
 }
 CONVERTED_STAGES: Final = frozenset({"opportunity", "customer", "evangelist"})
 """Lifecycle stages of a contact that has become more than a lead."""
-DISQUALIFIED_STATUSES: Final = frozenset({"UNQUALIFIED"})
+DISQUALIFIED_STATUSES: Final = frozenset({"UNQUALIFIED", "DISQUALIFIED"})
 
 STAMPS: Final = frozenset(
     {"hs_object_id", "hs_lastmodifieddate", "lastmodifieddate", "hs_updated_by_user_id", MERGED, *CREATED}

@@ -73,7 +73,9 @@ def _install(
     for each in missing:
         name = hubspot_name(each.key)
         problem = refused.get(name)
-        if problem is None or problem in EXISTS:
+        if problem in EXISTS and made is not None and name not in made:
+            problem = "HubSpot neither made it nor said why: run install again."
+        elif problem is None or problem in EXISTS:
             # Somebody made it meanwhile, or an archived one came back: is it as ours should be?
             problem = _problem(each, made.get(name)) if made is not None else None
         yield InstallStep(f"{wanted.kind}.{name}", "done" if problem is None else "conflict", problem)
