@@ -17,8 +17,8 @@ from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import SetAsideRow
 from crmbridge.sync.session import Session
 
-PART_ROWS: Final = 50_000
-"""Pages are gathered to parts of about this many rows, so that the lake's files stay few."""
+PART_ROWS: Final = 20_000
+"""Pages are gathered to parts of about this many rows: fewer would be many files, more take memory."""
 SHRUNK_SHARE: Final = 0.5
 
 
