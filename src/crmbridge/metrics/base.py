@@ -42,7 +42,7 @@ class MetricSettings(BaseModel):
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     customers: Literal["auto", "buyers", "contracts"] = "auto"
-    language: Literal["en"] = "en"
+    language: Literal["en", "zh"] = "en"
     seed: int = 0
     team: str = "role"
     order_days: Literal["clock", "working"] = "clock"

@@ -15,6 +15,7 @@ twice"), so that new evidence for the same advice writes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,8 @@ NUMBER_SHARE: Final = 0.05
 DAY_COUNTERS: Final = frozenset({"days_in_stage"})
 KINDS: Final = ("grade", "next_action", "stuck", "segment")
 """Fields whose change of kind causes a write; of the next action only what stands before the colon counts."""
+_COLON: Final = "[:：]"
+"""As it is written in Latin and in Chinese script."""
 REASONS_SHOWN: Final = 3
 
 
@@ -106,7 +109,7 @@ def _kind(key: str, column: pa.Array) -> pa.Array:
     if column.type == pa.bool_():
         return pc.fill_null(column, False)
     if key == "next_action":
-        column = pc.list_element(pc.split_pattern(column, ":", max_splits=1), 0)
+        column = pc.list_element(pc.split_pattern_regex(column, _COLON, max_splits=1), 0)
     return pc.fill_null(clean_text(column), "")
 
 
@@ -145,5 +148,5 @@ def _told(key: str, column: pa.ChunkedArray) -> pa.Array:
 
 def _brief(key: str, value: FieldValue) -> str:
     if key == "next_action" and isinstance(value, str):
-        value = value.partition(":")[0].strip()
+        value = re.split(_COLON, value, maxsplit=1)[0].strip()
     return shown(key, value)

@@ -26,12 +26,8 @@ TYPICAL: Final[Mapping[Kind, float]] = MappingProxyType(
     {"communication": 1.0, "follow_up": 0.1, "order": 0.2}
 )
 """Rates of the right order of magnitude: outcomes per hour, deals per hour, orders per processing day."""
-UNIT: Final[Mapping[Kind, str]] = MappingProxyType(
-    {
-        "communication": "positive outcomes per hour",
-        "follow_up": "deals won per hour",
-        "order": "orders per processing day",
-    }
+PER: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"communication": "hour", "follow_up": "hour", "order": "processing day"}
 )
 GROUPINGS: Final[Mapping[ObjectName, tuple[Grouping, ...]]] = MappingProxyType(
     {"rep": ("rep", "team", "deal_type", "channel"), "account": ("account",), "deal": ("deal",)}
@@ -154,11 +150,11 @@ def _learn(tallied: Tally, grouping: Grouping) -> tuple[dict[str, JsonValue], di
         counts, times = (values[order] for values in rate_parts(sums, kind, len(groups)))
         prior = pooling.fit_prior(counts, times, TYPICAL[kind])
         if prior is None:
-            card[kind] = {"peers": 0, "note": "nobody has any measured time in the window"}
+            card[kind] = {"peers": 0}
             continue
         parameters[kind] = cast("JsonValue", prior.to_rows())
         card[kind] = {
-            "unit": UNIT[kind],
+            "per": PER[kind],
             "peers": int((times > 0).sum()),
             "events": int(counts[times > 0].sum()),
             "time": float(times.sum()),

@@ -146,7 +146,8 @@ def verdicts(
         said.append(say(where, _auc(text, tested.auc_at_same_age)))
     why = training.why or (tested.refused if tested is not None else None)
     if why is not None:
-        said.append(text.verdict_no_time(why) if training.why else text.verdict_folds(why))
+        refused = text.REFUSED[why]
+        said.append(text.verdict_no_time(refused) if training.why else text.verdict_folds(refused))
     return said
 
 
@@ -154,11 +155,14 @@ def _auc(text: ModuleType, found: Estimate | None) -> str:
     return str(text.AUC_UNKNOWN if found is None else text.auc(found.value, found.low, found.high))
 
 
-def split_json(tested: Tested | None, training: Training) -> dict[str, Any]:
+def split_json(text: ModuleType, tested: Tested | None, training: Training) -> dict[str, Any]:
+    """How the test was split off, and why not in time where it was not."""
+    why = training.why or (tested.refused if tested is not None else None)
+    refused = None if why is None else text.REFUSED[why]
     if tested is None:
         return {
             "kind": "none",
-            "refused": training.why,
+            "refused": refused,
             "cut": None,
             "train": 0,
             "test": 0,
@@ -166,7 +170,7 @@ def split_json(tested: Tested | None, training: Training) -> dict[str, Any]:
         }
     return {
         "kind": tested.kind,
-        "refused": training.why or tested.refused,
+        "refused": refused,
         "cut": None if tested.cut is None else iso(tested.cut),
         "train": tested.trained_on,
         "test": tested.records,

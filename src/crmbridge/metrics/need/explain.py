@@ -135,10 +135,10 @@ def _short(level: str) -> str:
 
 
 def reasons(
-    given: Sequence[Floats], groups: Sequence[Groups], said: Sequence[Phrases], rows: int
+    given: Sequence[Floats], groups: Sequence[Groups], said: Sequence[Phrases], rows: int, joint: str
 ) -> tuple[pa.Array, pa.Array]:
-    """The strongest three up and down of every record, in words, strongest first; null where there is
-    none.
+    """The strongest three up and down of every record, in words, strongest first, with `joint` in between;
+    null where there is none.
     """
     if not given or rows == 0:
         return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.string())
@@ -155,7 +155,7 @@ def reasons(
         )
         up_places.append(_strongest(values, places))
         down_places.append(_strongest(-values, places))
-    return _joined(np.vstack(up_places), up_texts), _joined(np.vstack(down_places), down_texts)
+    return _joined(np.vstack(up_places), up_texts, joint), _joined(np.vstack(down_places), down_texts, joint)
 
 
 def _strongest(values: Floats, places: Ints) -> Ints:
@@ -174,7 +174,7 @@ def _strongest(values: Floats, places: Ints) -> Ints:
     return found
 
 
-def _joined(places: Ints, texts: Sequence[str]) -> pa.Array:
+def _joined(places: Ints, texts: Sequence[str], joint: str) -> pa.Array:
     """One text per row of places; equal rows are joined once."""
     size = len(texts) + 1
     packed = ((places[:, 0] + 1) * size + places[:, 1] + 1) * size + places[:, 2] + 1
@@ -186,5 +186,14 @@ def _joined(places: Ints, texts: Sequence[str]) -> pa.Array:
             place = key // power % size
             if place:
                 parts.append(texts[place - 1])
-        said.append("; ".join(parts)[:_TEXT] or None)
+        said.append(_within(parts, joint) or None)
     return pa.array(said, pa.string()).take(pa.array(back))
+
+
+def _within(parts: Sequence[str], joint: str) -> str:
+    """The parts in one text: those at the end go where it would be longer than the field."""
+    said = joint.join(parts)
+    while len(said) > _TEXT and len(parts) > 1:
+        parts = parts[:-1]
+        said = joint.join(parts)
+    return said if len(said) <= _TEXT else said[: _TEXT - 1] + "…"

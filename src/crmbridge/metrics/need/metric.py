@@ -134,7 +134,7 @@ class NeedMetric(Metric):
             "seed": self.settings.seed,
             "outcomes": counts,
             "base_rate": base_rate(training),
-            "split": split_json(tested, training),
+            "split": split_json(self._text, tested, training),
             **(metrics(tested, level, self.settings.seed) if tested is not None else _NO_TEST),
             "inputs": inventory.used,
             "blocked": inventory.blocked,
@@ -266,7 +266,7 @@ class NeedMetric(Metric):
             )
             for field, rates in zip(fitted.design.fields, fitted.rates, strict=True)
         ]
-        up, down = reasons(given, matrix.groups, said, len(current))
+        up, down = reasons(given, matrix.groups, said, len(current), self._text.JOINT)
         columns["reasons_up"], columns["reasons_down"] = up, down
         details["base_logit"] = pa.array(np.full(len(current), float(fitted.theta @ fitted.centre)))
         details["logit"] = pa.array(logit)

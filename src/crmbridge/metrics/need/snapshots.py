@@ -71,6 +71,10 @@ class Cases:
 
 
 Mode = Literal["moments", "as_it_stands"]
+Refusal = Literal[
+    "created_unknown", "created_alike", "closing_unknown", "one_horizon", "one_moment", "ended_alike"
+]
+"""Why cases can't be told apart in time, or the newest can't be split off (see `texts`)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Training:
 
     cases: Cases
     mode: Mode
-    why: str | None
+    why: Refusal | None
     closed: int
     positives: int
     left_out: dict[str, int]
@@ -134,18 +138,18 @@ def training_cases(outcomes: Outcomes, frame: Frame, horizon_days: int, seed: in
     return Training(cases, "moments", None, *counts, {k: n for k, n in left_out.items() if n}, whole)
 
 
-def _why_not_in_time(outcomes: Outcomes, usable: Flags) -> str | None:
+def _why_not_in_time(outcomes: Outcomes, usable: Flags) -> Refusal | None:
     closed = outcomes.closed
     if not closed.any():
-        return None if usable.any() else "created_at is not known"
+        return None if usable.any() else "created_unknown"
     created = outcomes.created[closed]
     if 2 * int((created != UNKNOWN).sum()) < len(created):
-        return "created_at is not known"
+        return "created_unknown"
     known = created[created != UNKNOWN]
     if len(known) > 1 and int(known.min()) == int(known.max()):
-        return "created_at is the same for all records"
+        return "created_alike"
     if 2 * int(usable[closed].sum()) < len(created):
-        return "the closing date is not known"
+        return "closing_unknown"
     return None
 
 

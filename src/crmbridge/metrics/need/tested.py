@@ -9,6 +9,7 @@ import numpy as np
 
 from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
 from crmbridge.metrics.need.evaluate import Estimate, auc, gain
+from crmbridge.metrics.need.snapshots import Refusal
 
 Level = Literal["none", "base", "age", "full"]
 """What a model knows: nothing, the base rate, the base rate of the record's age, or all inputs."""
@@ -25,7 +26,7 @@ class Tested:
     """
 
     kind: Literal["time", "period", "folds"]
-    refused: str | None
+    refused: Refusal | None
     cut: int | None
     trained_on: int
     y: Floats

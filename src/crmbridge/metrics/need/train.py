@@ -14,7 +14,7 @@ from crmbridge.metrics.need.ids import uniform
 from crmbridge.metrics.need.logistic import EXACT, ROUGH, Fit, Prior, fit
 from crmbridge.metrics.need.rows import EmbeddedRows, Rows
 from crmbridge.metrics.need.scales import learn_scales, precision_of
-from crmbridge.metrics.need.snapshots import Training
+from crmbridge.metrics.need.snapshots import Refusal, Training
 from crmbridge.metrics.need.tested import Level, Tested
 from crmbridge.model.records import ObjectName
 
@@ -143,7 +143,7 @@ class Learner:
         )
         return tests, models
 
-    def _newest(self) -> tuple[Flags | None, int | None, str | None]:
+    def _newest(self) -> tuple[Flags | None, int | None, Refusal | None]:
         """The cases of the newest fifth of the records, since when they are, or why there is no such
         fifth.
         """
@@ -154,18 +154,18 @@ class Learner:
         if self.object_name == "account":
             cut = int(cases.order.max())
             if cut == int(cases.order.min()):
-                return None, None, "orders reach back over one horizon only"
+                return None, None, "one_horizon"
         else:
             cut = int(order[int((1.0 - TEST_SHARE) * len(order))])
             later = order[order > cut]
             if len(later) and 2 * int((order >= cut).sum()) > len(order):
                 cut = int(later[0])
             if 2 * int((order >= cut).sum()) > len(order):
-                return None, None, "most records were created at one moment"
+                return None, None, "one_moment"
         newest = cases.order >= cut
         older = cases.y[~newest]
         if len(older) == 0 or not 0.0 < float(older.mean()) < 1.0:
-            return None, None, "the older records all ended alike"
+            return None, None, "ended_alike"
         return newest, cut, None
 
     def level(self, tested: Tested | None, positives: int, negatives: int) -> tuple[Level, bool]:

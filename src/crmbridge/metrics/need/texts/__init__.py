@@ -5,6 +5,6 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from crmbridge.metrics.need.texts import en
+from crmbridge.metrics.need.texts import en, zh
 
-LANGUAGES: Final[dict[str, ModuleType]] = {"en": en}
+LANGUAGES: Final[dict[str, ModuleType]] = {"en": en, "zh": zh}

@@ -8,6 +8,8 @@ from typing import Final
 
 from crmbridge.model.records import ObjectName
 
+JOINT: Final = "; "
+"""Between two reasons."""
 SUCH: Final[Mapping[ObjectName, str]] = {"lead": "leads", "deal": "deals", "account": "accounts"}
 COME: Final[Mapping[ObjectName, str]] = {"lead": "convert", "deal": "are won", "account": "order again"}
 _ONE: Final[Mapping[ObjectName, str]] = {"lead": "converts", "deal": "is won", "account": "orders again"}
@@ -17,11 +19,11 @@ _LABELS: Final[Mapping[str, str]] = {
     "annual_revenue": "Annual revenue",
     "lead_source": "Lead source",
     "age": "Age in days",
-    "contacts": "Contacts in the last {window} days",
-    "reached": "Contacts with an answer in the last {window} days",
-    "missed": "Missed contacts in the last {window} days",
-    "inbound": "Inbound contacts in the last {window} days",
-    "contact_hours": "Hours of contact in the last {window} days",
+    "contacts": "Contacts in the last {window}",
+    "reached": "Contacts with an answer in the last {window}",
+    "missed": "Missed contacts in the last {window}",
+    "inbound": "Inbound contacts in the last {window}",
+    "contact_hours": "Hours of contact in the last {window}",
     "days_since_contact": "Days since the last contact",
     "days_in_stage": "Days in the stage",
     "stage_changes": "Stage changes so far",
@@ -48,7 +50,7 @@ _NEVER: Final[Mapping[str, str]] = {
 def label(name: str, window_days: int) -> str:
     """What people call an input."""
     if name in _LABELS:
-        return _LABELS[name].format(window=window_days)
+        return _LABELS[name].format(window="day" if window_days == 1 else f"{window_days:,} days")
     if name.startswith("days_since."):
         return f"Days since {label(name.removeprefix('days_since.'), window_days)}"
     for prefix, before in (
@@ -98,18 +100,25 @@ def percent(share: float) -> str:
 
 
 def seldom(subject: str, object_name: ObjectName, n: int) -> str:
-    such = SUCH[object_name] if n > 1 else SUCH[object_name].removesuffix("s")
-    return f"{subject}: only {n} such {such} in the history"
+    return f"{subject}: only {n:,} such {_such(object_name, n)} in the history"
+
+
+def _such(object_name: ObjectName, n: int) -> str:
+    return SUCH[object_name].removesuffix("s") if n == 1 else SUCH[object_name]
+
+
+def _come(object_name: ObjectName, n: int) -> str:
+    return _ONE[object_name] if n == 1 else COME[object_name]
 
 
 def with_rate(subject: str, object_name: ObjectName, share: float, n: int, of_all: float) -> str:
-    rate = f"{percent(share)} of {n:,} such {SUCH[object_name]} {COME[object_name]}"
+    rate = f"{percent(share)} of {n:,} such {_such(object_name, n)} {_come(object_name, n)}"
     return f"{subject}: {rate}, {percent(of_all)} of all"
 
 
 def beside_others(subject: str, object_name: ObjectName, n: int) -> str:
     """For a group whose own rate points the other way: the effect shows only beside the other inputs."""
-    return f"{subject}, the other inputs being equal ({n:,} such {SUCH[object_name]})"
+    return f"{subject}, the other inputs being equal ({n:,} such {_such(object_name, n)})"
 
 
 def unseen(subject: str, object_name: ObjectName) -> str:
@@ -155,23 +164,36 @@ def verdict_noise_but_age(test: str, auc: str) -> str:
 
 
 def verdict_few(object_name: ObjectName, positives: int, negatives: int, needed: int) -> str:
-    such = SUCH[object_name]
+    come = _come(object_name, positives)
+    lack = "doesn't" if negatives == 1 else "don't"
     return (
-        f"Too few outcomes: {positives:,} {such} that {COME[object_name]} and {negatives:,} that don't; from "
-        f"{needed} of each on, inputs are used. Until then every record gets the base rate, drawn towards "
-        "the prior."
+        f"Too few outcomes: {positives:,} {_such(object_name, positives)} that {come} and {negatives:,} that "
+        f"{lack}; from {needed} of each on, inputs are used. Until then every record gets the base rate, "
+        "drawn towards the prior."
     )
 
 
 def verdict_provisional(test: int, needed: int) -> str:
+    few = f"{test:,} outcome to test on is" if test == 1 else f"{test:,} outcomes to test on are"
     return (
-        f"Provisional: {test:,} outcomes to test on are too few to tell whether the model is useful (from "
-        f"{needed} on it is told); the prior keeps the scores near the base rate."
+        f"Provisional: {few} too few to tell whether the model is useful (from {needed} on it is told); the "
+        "prior keeps the scores near the base rate."
     )
 
 
 def verdict_none(object_name: ObjectName) -> str:
     return f"No outcome of any of the {SUCH[object_name]} is known: no scores."
+
+
+REFUSED: Final[Mapping[str, str]] = {
+    "created_unknown": "created_at is not known",
+    "created_alike": "created_at is the same for all records",
+    "closing_unknown": "the closing date is not known",
+    "one_horizon": "orders reach back over one horizon only",
+    "one_moment": "most records were created at one moment",
+    "ended_alike": "the older records all ended alike",
+}
+"""Why there is no split in time."""
 
 
 def verdict_no_time(why: str) -> str:
@@ -241,7 +263,7 @@ def _infinitive(object_name: ObjectName) -> str:
 
 
 def outcome(object_name: ObjectName, days: int) -> str:
-    return f"the {object_name} {_ONE[object_name]} within {days} days"
+    return f"the {object_name} {_ONE[object_name]} within {span(days)}"
 
 
 def prior(rate: float, outcomes: float, sd: float) -> str:
@@ -257,28 +279,29 @@ _KINDS: Final[Mapping[str, str]] = {"call": "call", "meeting": "meeting", "email
 
 
 def planned(kind: str, day: date, days: int) -> str:
-    when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days} days"
+    when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days:,} days"
     return f"Prepare: {_KINDS.get(kind, 'activity')} planned {when} ({day.isoformat()})"
 
 
 def first_contact(age: int | None) -> str:
-    since = "" if age is None or age == 0 else f" in {days(age)}"
+    since = "" if age is None or age == 0 else f" in {span(age)}"
     return f"Make the first call: never contacted{since}"
 
 
 def call_again(since: int) -> str:
-    return f"Call: no contact for {days(since)}"
+    return f"Call: no contact for {span(since)}"
 
 
 def try_again(since: int) -> str:
-    ago = "today" if since == 0 else f"{days(since)} ago"
+    ago = "today" if since == 0 else f"{span(since)} ago"
     return f"Try again: last tried {ago} without an answer"
 
 
 def in_touch(since: int) -> str:
-    ago = "today" if since == 0 else f"{days(since)} ago"
+    ago = "today" if since == 0 else f"{span(since)} ago"
     return f"Agree on the next step: in touch, last contact {ago}"
 
 
-def days(number_: int) -> str:
-    return "1 day" if number_ == 1 else f"{number_:,} days"
+def span(days: int) -> str:
+    """`1 day`, `1,200 days`."""
+    return "1 day" if days == 1 else f"{days:,} days"
