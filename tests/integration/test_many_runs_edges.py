@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crmbridge.errors import GuardError, SettingsError, StoreError
+from crmbridge.metrics.base import Frame
+from crmbridge.metrics.need import NeedMetric
+from crmbridge.model.records import ObjectName
+from crmbridge.model.results import Model
 from crmbridge.store.ledger import Ledger, Plan
 from crmbridge.writeback.scores import ScoresFile
 from tests.conftest import Clock
@@ -253,6 +257,28 @@ def test_a_model_a_person_went_back_to_stays_until_the_next_refit_is_due(job):
     job.clock.advance(days=7)
     job.sync()
     assert published() not in (first, second)
+
+
+def test_a_model_that_is_held_back_is_kept_and_the_one_in_use_goes_on_scoring_until_a_person_decides(
+    job, monkeypatch
+):
+    def worse(metric: NeedMetric, object_name: ObjectName, frame: Frame, published: Model) -> Model:
+        fitted = metric.fit(object_name, frame)
+        gate = {**fitted.card["gate"], "publish": False}
+        return fitted.model_copy(update={"card": {**fitted.card, "gate": gate}})
+
+    job.sync()
+    first = job.do(lambda bridge: bridge.model("acme", "lead").model.name)
+    monkeypatch.setattr(NeedMetric, "refit", worse)
+    job.clock.advance(days=8)
+    job.sync()
+    newest, *_ = job.do(lambda bridge: bridge.models("acme", "lead"))
+    assert newest.status == "candidate"
+    assert job.do(lambda bridge: bridge.model("acme", "lead").model.name) == first
+    job.do(lambda bridge: bridge.publish("acme", "lead", newest.model.name))
+    assert job.do(lambda bridge: bridge.model("acme", "lead").model.name) == newest.model.name
+    job.do(lambda bridge: bridge.revert("acme", "lead"))
+    assert job.do(lambda bridge: bridge.model("acme", "lead").model.name) == first
 
 
 # -- the store --

@@ -8,11 +8,10 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from crmbridge.metrics.need.arrays import Floats
+from crmbridge.metrics.need.calibrate import calibration, calibration_error
 from crmbridge.metrics.need.evaluate import (
     auc,
     brier,
-    calibration,
-    calibration_error,
     gain,
     lift,
     mean_log_loss,
@@ -82,7 +81,7 @@ def test_within_strata_only_what_the_score_knows_beyond_them_counts() -> None:
 @pytest.mark.parametrize("y", [np.zeros(5), np.ones(5)])
 def test_there_is_no_auc_and_no_lift_of_one_outcome_alone(y: Floats) -> None:
     assert auc(np.arange(5.0), y, np.arange(5)) is None
-    assert lift(np.linspace(0.1, 0.9, 5), np.zeros(5), 0.1) is None
+    assert lift(np.linspace(0.1, 0.9, 5), np.zeros(5), np.arange(5), 0.1) is None
 
 
 def test_a_better_prediction_has_a_gain_and_noise_has_none() -> None:
@@ -106,8 +105,8 @@ def test_calibration_bins_hold_every_case_once_and_never_part_equal_predictions(
 
 def test_the_calibration_error_sees_a_model_that_is_off() -> None:
     logit, y = _sample(5000, 8)
-    right = calibration_error(calibration(probability(logit), y), 0)
-    wrong = calibration_error(calibration(probability(logit + 0.5), y), 0)
+    right = calibration_error(probability(logit), y, np.arange(5000))
+    wrong = calibration_error(probability(logit + 0.5), y, np.arange(5000))
     assert right.value < 0.03 < wrong.low
     assert right.low <= right.value <= right.high
 
@@ -115,12 +114,12 @@ def test_the_calibration_error_sees_a_model_that_is_off() -> None:
 def test_lift_counts_ties_at_the_border_in_part() -> None:
     p = np.array([0.9] + [0.5] * 9)
     y = np.array([1.0, 1.0, 0, 0, 0, 0, 0, 0, 0, 0])
-    found = lift(p, y, 0.3)
+    found = lift(p, y, np.arange(10), 0.3)
     assert found is not None
     assert found["rate"] == pytest.approx((1 + 2 / 9) / 3)
     assert found["value"] == pytest.approx(found["rate"] / 0.2)
     assert found["low"] < found["value"] < found["high"]
-    flat = lift(np.full(10, 0.5), y, 0.1)
+    flat = lift(np.full(10, 0.5), y, np.arange(10), 0.1)
     assert flat is not None
     assert flat["value"] == pytest.approx(1.0)
 

@@ -29,7 +29,14 @@ def _cases(ids: list[str], moments: list[list[datetime]]) -> Cases:
     moment = np.array([micros(one) for each in moments for one in each], np.int64)
     nothing = np.zeros(len(record), np.int64)
     return Cases(
-        pa.array(ids), record, moment, nothing, nothing, nothing.astype(float), np.zeros(len(record), bool)
+        pa.array(ids),
+        record,
+        moment,
+        nothing,
+        nothing,
+        nothing,
+        nothing.astype(float),
+        np.zeros(len(record), bool),
     )
 
 

@@ -44,6 +44,7 @@ class MetricSettings(BaseModel):
     customers: Literal["auto", "buyers", "contracts"] = "auto"
     language: Literal["en", "zh"] = "en"
     seed: int = 0
+    max_calibration_error: float = Field(default=0.03, gt=0, le=1)
     team: str = "role"
     order_days: Literal["clock", "working"] = "clock"
     calendar: Calendar = Calendar()
@@ -138,6 +139,10 @@ class Metric(ABC):
     @abstractmethod
     def fit(self, object_name: ObjectName, frame: Frame) -> Model:
         """Learn from all that the frame knows. Never fails for lack of data: then the model says so."""
+
+    def refit(self, object_name: ObjectName, frame: Frame, published: Model) -> Model:
+        """Learn anew where a model is in use. A card whose `gate` says `publish: false` keeps that one."""
+        return self.fit(object_name, frame)
 
     @abstractmethod
     def apply(self, object_name: ObjectName, frame: Frame, model: Model) -> Results:

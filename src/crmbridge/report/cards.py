@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model
+
+FIGURES: Final = {
+    "auc": "AUC",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+}
+"""The figures of quality, in the order in which they are read."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +39,50 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure of quality on the test: of the model, of one rate for all, and of the model in use before (the
+    latter on outcomes new to both)."""
+
+    name: str
+    model: Estimate
+    base_rate: Estimate | None = None
+    previous: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Tested cases with this grade or a better one, and the others, by whether their outcome came."""
+
+    grade: str
+    bound: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+    precision: Estimate | None
+    recall: Estimate | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What has changed: `predicted` and `observed` share of the newest records, and the inputs' PSI."""
+
+    shown: bool
+    predicted: float
+    observed: float
+    difference: Estimate
+    inputs: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
 class Card:
     """What a person reads of a fitted need model. Shares and chances are 0 to 1.
 
     `level` is what is published: `full` (all inputs), `age` (the base rate of a record's age), `base` (one
     rate for all) or `none` (no scores). `auc` is that of all inputs: below `full` it says why they are not
-    used. `blocked`, `dropped` give inputs by name with the reason why they are not used; `assumed` how many
-    values of an input are only assumed to have been known in time.
+    used. `lifts` by the best-scored share; `recalibrated` is intercept and slope. `blocked`, `dropped` give
+    inputs by name with the reason why they are not used; `assumed` how many values of an input are only
+    assumed to have been known in time.
     """
 
     object: ObjectName
@@ -53,6 +98,12 @@ class Card:
     auc: Estimate | None = None
     ece: Estimate | None = None
     lift: Estimate | None = None
+    figures: tuple[Figure, ...] = ()
+    lifts: tuple[tuple[float, Estimate], ...] = ()
+    confusion: tuple[Confusion, ...] = ()
+    drift: Drift | None = None
+    recalibrated: tuple[Estimate, Estimate] | None = None
+    previous: str | None = None
     since: str | None = None
     until: str | None = None
     calibration: tuple[CalibrationBin, ...] = ()
@@ -88,6 +139,12 @@ def card_of(model: Model) -> Card:
         auc=_estimate(figures.get("auc_all_inputs")),
         ece=_estimate(figures.get("ece")),
         lift=_estimate(lift),
+        figures=_figures(figures, (card["previous"] or {}).get("metrics") or {}),
+        lifts=tuple((found["share"], _known(found)) for found in card["lift"]),
+        confusion=tuple(_confusion(found) for found in card["confusion"]),
+        drift=_drift(card["drift"]),
+        recalibrated=_recalibrated(card["recalibration"]),
+        previous=None if card["previous"] is None else card["previous"]["model"],
         since=outcomes["from"],
         until=outcomes["to"],
         calibration=tuple(
@@ -103,8 +160,51 @@ def card_of(model: Model) -> Card:
     )
 
 
+def _known(found: Mapping[str, float]) -> Estimate:
+    return Estimate(found["value"], found["low"], found["high"])
+
+
 def _estimate(found: Mapping[str, float] | None) -> Estimate | None:
-    return None if found is None else Estimate(found["value"], found["low"], found["high"])
+    return None if found is None else _known(found)
+
+
+def _figures(found: Mapping[str, Any], compared: Mapping[str, Any]) -> tuple[Figure, ...]:
+    before = compared.get("previous", {})
+    return tuple(
+        Figure(
+            FIGURES[key],
+            _known(found[key]),
+            _estimate(found.get(f"{key}_base_rate")),
+            _estimate(before.get(key)),
+        )
+        for key in FIGURES
+        if found.get(key) is not None
+    )
+
+
+def _confusion(found: Mapping[str, Any]) -> Confusion:
+    return Confusion(
+        found["grade"],
+        found["from"],
+        found["true_positives"],
+        found["false_positives"],
+        found["false_negatives"],
+        found["true_negatives"],
+        _estimate(found["precision"]),
+        _estimate(found["recall"]),
+    )
+
+
+def _drift(found: Mapping[str, Any] | None) -> Drift | None:
+    if found is None:
+        return None
+    off = found["calibration"]
+    inputs = tuple((each["label"], each["psi"]) for each in found["features"])
+    return Drift(found["shown"], off["predicted"], off["observed"], _known(off["difference"]), inputs)
+
+
+def _recalibrated(found: Mapping[str, Any] | None) -> tuple[Estimate, Estimate] | None:
+    return None if found is None else (_known(found["intercept"]), _known(found["slope"]))
 
 
 def _reasons(found: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:

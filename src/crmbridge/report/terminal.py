@@ -16,13 +16,14 @@ from rich.text import Text
 
 from crmbridge.model.columns import ATTRIBUTE_PREFIX
 from crmbridge.report import words
-from crmbridge.report.cards import Card, Estimate, card_of
+from crmbridge.report.cards import Card, Drift, Estimate, card_of
 from crmbridge.report.explain import Explanation
 from crmbridge.store.ledger import StoredModel
 
 VISIBLE: Final = 0.005
 """Log-odds from which on a contribution has a line of its own."""
 HISTORY_SHOWN: Final = 12
+DRIFTED_SHOWN: Final = 5
 
 
 def explanation_page(explanation: Explanation) -> RenderableType:
@@ -150,14 +151,20 @@ def _need(card: Card) -> list[RenderableType]:
     figures: tuple[tuple[str, Estimate | None, int], ...] = (
         ("base rate", card.base_rate, 3),
         ("AUC, all inputs (a coin: 0.5)", card.auc, 3),
-        ("lift of the best tenth", card.lift, 2),
-        ("calibration error (ECE)", card.ece, 3),
+        *((f"lift of the best {share:.0%}", found, 2) for share, found in card.lifts),
     )
     for name, found, digits in figures:
         if found is not None:
-            value, low, high = (f"{number:.{digits}f}" for number in (found.value, found.low, found.high))
-            facts[name] = f"{value} (90 %: {low} to {high})"
+            facts[name] = _with_interval(found, digits)
+    if card.recalibrated is not None:
+        intercept, slope = card.recalibrated
+        facts["recalibrated"] = (
+            f"log-odds x {_with_interval(slope, 2)} {'+' if intercept.value >= 0 else ''}"
+            f"{_with_interval(intercept, 2)}"
+        )
     parts += [Text(), _pairs(facts)]
+    if card.figures:
+        parts += [Text("\nOn the test", style="bold"), _figures(card)]
     if card.calibration:
         table = Table("said", "came true", "90 %", "records", box=None, pad_edge=False, header_style="bold")
         for group in card.calibration:
@@ -169,6 +176,10 @@ def _need(card: Card) -> list[RenderableType]:
                 f"{group.records:,}",
             )
         parts += [Text("\nCalibration", style="bold"), table]
+    if card.confusion:
+        parts += [Text("\nGrades on the test (cases)", style="bold"), _confusion(card)]
+    if card.drift is not None:
+        parts += [Text("\nWhat has changed", style="bold"), _pairs(_drift(card.drift))]
     for heading, rows in (
         ("Blocked: known only after the outcome", card.blocked),
         ("Left out", card.dropped),
@@ -179,6 +190,48 @@ def _need(card: Card) -> list[RenderableType]:
         if rows:
             parts += [Text(f"\n{heading}", style="bold"), _pairs(dict(rows))]
     return parts
+
+
+def _with_interval(found: Estimate | None, digits: int = 3) -> str:
+    if found is None:
+        return ""
+    value, low, high = (f"{number:.{digits}f}" for number in (found.value, found.low, found.high))
+    return f"{value} (90 %: {low} to {high})"
+
+
+def _figures(card: Card) -> Table:
+    table = Table("", "this model", "one rate for all", box=None, pad_edge=False, header_style="bold")
+    if card.previous is not None:
+        table.add_column(f"{escape(card.previous)}, on outcomes since")
+    for figure in card.figures:
+        row = [figure.name, _with_interval(figure.model), _with_interval(figure.base_rate)]
+        table.add_row(*row, *([_with_interval(figure.previous)] if card.previous is not None else []))
+    return table
+
+
+def _confusion(card: Card) -> Table:
+    table = Table("from", "came", "did not", "missed", box=None, pad_edge=False, header_style="bold")
+    table.add_column("of these came")
+    table.add_column("found of those that came")
+    for row in card.confusion:
+        table.add_row(
+            f"{row.grade} ({row.bound:g})",
+            f"{row.true_positives:,}",
+            f"{row.false_positives:,}",
+            f"{row.false_negatives:,}",
+            _with_interval(row.precision, 2),
+            _with_interval(row.recall, 2),
+        )
+    return table
+
+
+def _drift(found: Drift) -> dict[str, str]:
+    came = f"{words.percent(found.observed, 1)}, difference {_with_interval(found.difference)}"
+    rows = {"predicted from older records": words.percent(found.predicted, 1), "came of the newest": came}
+    for label, psi in found.inputs[:DRIFTED_SHOWN]:
+        if psi > 0.0:
+            rows[f"{label} differs"] = f"PSI {psi:.2f}"
+    return rows
 
 
 def _assumed(card: Card, name: str) -> str:

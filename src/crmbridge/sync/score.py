@@ -66,12 +66,32 @@ def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, 
     last = session.ledger.models(session.name, metric.name, object_name, limit=1)
     if published and not _is_due(last[0], outcomes, settings, frame.moment):
         return published.model
-    fitted = metric.fit(object_name, frame)
+    # After a change of the settings the models answer different questions: there is nothing to compare.
+    same = published is not None and _settings_of(published) == settings
+    if published is not None and same:
+        fitted = metric.refit(object_name, frame, published.model)
+    else:
+        fitted = metric.fit(object_name, frame)
     stamp = {"moment": frame.moment.isoformat(), "outcomes": outcomes, "settings": settings}
     model = fitted.model_copy(update={"card": {**fitted.card, "fitted": stamp}})
-    session.ledger.store_model(run, session.name, model, "published")
-    session.log("model fitted", metric=metric.name, object=object_name, model=model.name, outcomes=outcomes)
+    held_back = published is not None and not _may_publish(model)
+    session.ledger.store_model(run, session.name, model, "candidate" if held_back else "published")
+    told = {"metric": metric.name, "object": object_name, "model": model.name, "outcomes": outcomes}
+    if published is not None and held_back:
+        session.log("model fitted and held back", **told, kept=published.model.name)
+        return published.model
+    session.log("model fitted", **told)
     return model
+
+
+def _may_publish(model: Model) -> bool:
+    gate = model.card.get("gate")
+    return not isinstance(gate, dict) or gate.get("publish") is not False
+
+
+def _settings_of(stored: StoredModel) -> object:
+    stamp = stored.model.card.get("fitted")
+    return stamp.get("settings") if isinstance(stamp, dict) else None
 
 
 def _is_due(last: StoredModel, outcomes: int, settings: object, moment: datetime) -> bool:

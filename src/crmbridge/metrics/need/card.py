@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -10,20 +11,21 @@ from typing import Any, Final
 import numpy as np
 
 from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
+from crmbridge.metrics.need.calibrate import calibration, calibration_error
 from crmbridge.metrics.need.design import Design
 from crmbridge.metrics.need.evaluate import (
     Estimate,
     auc,
     brier,
-    calibration,
-    calibration_error,
     lift,
     mean_log_loss,
+    share,
     wilson,
 )
 from crmbridge.metrics.need.logistic import probability
+from crmbridge.metrics.need.publish import NEEDED, NEEDED_TO_TEST, Decision
 from crmbridge.metrics.need.snapshots import Training
-from crmbridge.metrics.need.tested import Level, Tested
+from crmbridge.metrics.need.tested import Tested
 from crmbridge.model.records import ObjectName
 
 LIFT_SHARES: Final = (0.1, 0.3)
@@ -46,29 +48,48 @@ class Inventory:
         self.used = [{**row, "scale": scale.get(row["name"])} for row in self.used]
 
 
-def metrics(tested: Tested, level: Level, seed: int) -> dict[str, Any]:
-    """How good the published model and its rivals are on the test, each figure with its interval."""
-    shown = tested.published(level)
+def metrics(tested: Tested, shown: Floats, grades: Sequence[float]) -> dict[str, Any]:
+    """How good the published model (`shown`, log-odds per tested case) and its rivals are on the test, each
+    figure with its interval."""
     p = probability(shown)
-    bins = calibration(p, tested.y)
+    y, group = tested.y, tested.group
     figures: dict[str, Estimate | None] = {
-        "auc": auc(shown, tested.y, tested.group),
-        "auc_all_inputs": auc(tested.full, tested.y, tested.group),
+        "auc": auc(shown, y, group),
+        "auc_all_inputs": auc(tested.full, y, group),
         "auc_at_same_age": tested.auc_at_same_age,
-        "log_loss": mean_log_loss(shown, tested.y, tested.group),
-        "log_loss_all_inputs": mean_log_loss(tested.full, tested.y, tested.group),
-        "log_loss_base_rate": mean_log_loss(tested.base, tested.y, tested.group),
+        "log_loss": mean_log_loss(shown, y, group),
+        "log_loss_all_inputs": mean_log_loss(tested.full, y, group),
+        "log_loss_base_rate": mean_log_loss(tested.base, y, group),
         "gain_of_inputs": tested.gain_of_inputs,
         "gain_of_age": tested.gain_of_age,
-        "brier": brier(shown, tested.y, tested.group),
-        "brier_base_rate": brier(tested.base, tested.y, tested.group),
-        "ece": calibration_error(bins, seed),
+        "brier": brier(shown, y, group),
+        "brier_base_rate": brier(tested.base, y, group),
+        "ece": calibration_error(p, y, group),
+        "ece_base_rate": calibration_error(probability(tested.base), y, group),
     }
     return {
         "metrics": {name: None if found is None else found.as_json() for name, found in figures.items()},
-        "calibration": [found.as_json() for found in bins],
-        "lift": [found for share in LIFT_SHARES if (found := lift(p, tested.y, share)) is not None],
+        "calibration": [found.as_json() for found in calibration(p, y)],
+        "lift": [found for part in LIFT_SHARES if (found := lift(p, y, group, part)) is not None],
+        "confusion": [
+            _confusion(grade, bound, p, y, group) for grade, bound in zip("ABC", grades, strict=True)
+        ],
         "scores": np.histogram(p, bins=10, range=(0.0, 1.0))[0].tolist(),
+    }
+
+
+def _confusion(grade: str, bound: float, p: Floats, y: Floats, group: Ints) -> dict[str, Any]:
+    """What came of the tested cases with this grade or a better one, and of the others."""
+    above, came = np.round(100.0 * p, 2) >= bound, y == 1.0
+    return {
+        "grade": grade,
+        "from": float(bound),
+        "true_positives": int((above & came).sum()),
+        "false_positives": int((above & ~came).sum()),
+        "false_negatives": int((~above & came).sum()),
+        "true_negatives": int((~above & ~came).sum()),
+        "precision": share(above, y, group),
+        "recall": share(came, above.astype(np.float64), group),
     }
 
 
@@ -120,30 +141,40 @@ def verdicts(
     object_name: ObjectName,
     training: Training,
     tested: Tested | None,
-    level: Level,
-    *,
-    needed: int,
-    needed_to_test: int,
+    decision: Decision,
+    changed: Mapping[str, Any] | None,
 ) -> list[str]:
-    """In plain words whether the model is of use."""
-    counts = outcome_counts(training)
+    """In plain words whether the model is of use, and what has changed (`drift` of the card)."""
+    counts, level = outcome_counts(training), decision.level
     said = []
     if level == "none":
         said.append(text.verdict_none(object_name))
-    elif min(counts["used_positives"], counts["used_negatives"]) < needed:
-        said.append(text.verdict_few(object_name, counts["used_positives"], counts["used_negatives"], needed))
-    elif tested is None or (tested.records < needed_to_test and level == "full"):
-        said.append(text.verdict_provisional(0 if tested is None else tested.records, needed_to_test))
+    elif min(counts["used_positives"], counts["used_negatives"]) < NEEDED:
+        said.append(text.verdict_few(object_name, counts["used_positives"], counts["used_negatives"], NEEDED))
+    elif tested is None or (tested.records < NEEDED_TO_TEST and level == "full"):
+        said.append(text.verdict_provisional(0 if tested is None else tested.records, NEEDED_TO_TEST))
     elif level == "full":
-        area = auc(tested.full, tested.y, tested.group)
-        top = lift(probability(tested.full), tested.y, LIFT_SHARES[0])
+        area = auc(decision.shown, tested.y, tested.group)
+        top = lift(probability(decision.shown), tested.y, tested.group, LIFT_SHARES[0])
         said.append(
             text.verdict_useful(_auc(text, area), "" if top is None else text.verdict_lift(top["value"]))
         )
+    elif decision.miscalibrated:
+        error = decision.miscalibrated[0][1]
+        said.append(text.verdict_miscalibrated(error.value, error.low, error.high))
     else:
         where = {"time": text.TEST_NEWEST, "period": text.TEST_LAST, "folds": text.TEST_FOLDS}[tested.kind]
         say = text.verdict_noise_but_age if level == "age" else text.verdict_noise
         said.append(say(where, _auc(text, tested.auc_at_same_age)))
+    if changed is not None:
+        off = changed["calibration"]
+        if off["shown"]:
+            said.append(
+                text.verdict_drift(off["predicted"], off["observed"], decision.recalibration is not None)
+            )
+        if changed["moved"]:
+            moved = [each["label"] for each in changed["features"] if each["name"] in changed["moved"]]
+            said.append(text.verdict_shift(moved))
     why = training.why or (tested.refused if tested is not None else None)
     if why is not None:
         refused = text.REFUSED[why]

@@ -8,16 +8,17 @@ sort."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from crmbridge.metrics.need.arrays import Floats, Ints
+from crmbridge.metrics.need.arrays import Flags, Floats, Ints
 from crmbridge.metrics.need.logistic import log_loss, probability
 
 Z90 = 1.6448536269514722
 Z99 = 2.3263478740408408
 """One-sided: 99 %."""
-_DRAWS = 400
+_Z90_ONE_SIDED = 1.2815515655446004
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Estimate:
     def surely_above(self, bound: float) -> bool:
         """Whether it is above the bound beyond chance: at 99 %, for models are refitted every week."""
         return self.value - Z99 * self.error > bound
+
+    @property
+    def least(self) -> float:
+        """The lower 90 % bound: the true figure is above it in 90 of 100 cases."""
+        return self.value - _Z90_ONE_SIDED * self.error
 
     def as_json(self) -> dict[str, float]:
         return {"value": self.value, "low": self.low, "high": self.high}
@@ -111,39 +117,6 @@ def _mean(values: Floats, group: Ints, *, low: float = -np.inf, high: float = np
     return estimate(mean, (values - mean) / len(values), group, low=low, high=high)
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Cases of about the same prediction: how many, what was predicted on average, what came."""
-
-    n: int
-    predicted: float
-    observed: float
-    low: float
-    high: float
-
-    def as_json(self) -> dict[str, float | int]:
-        return {
-            "n": self.n,
-            "predicted": self.predicted,
-            "observed": self.observed,
-            "low": self.low,
-            "high": self.high,
-        }
-
-
-def calibration(p: Floats, y: Floats, bins: int = 10) -> list[Bin]:
-    """Up to ten bins of about equally many cases, never parting equal predictions; intervals by Wilson."""
-    order = np.argsort(p, kind="stable")
-    ordered, truth = p[order], y[order]
-    cuts = np.unique(np.searchsorted(ordered, ordered[np.arange(bins) * len(p) // bins], side="left"))
-    found = []
-    for start, end in zip(cuts, np.append(cuts[1:], len(p)), strict=True):
-        n, hits = int(end - start), float(truth[start:end].sum())
-        low, high = wilson(hits, n)
-        found.append(Bin(n, float(np.mean(ordered[start:end])), hits / n, low, high))
-    return found
-
-
 def wilson(hits: float, n: float, z: float = Z90) -> tuple[float, float]:
     """The interval of a share (Wilson 1927); 90 % unless another `z` is given."""
     if n <= 0:
@@ -154,44 +127,56 @@ def wilson(hits: float, n: float, z: float = Z90) -> tuple[float, float]:
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
-def calibration_error(bins: list[Bin], seed: int) -> Estimate:
-    """ECE: the mean distance of predicted and observed over the bins, by their size.
+def share(chosen: Flags, y: Floats, group: Ints) -> dict[str, float] | None:
+    """The share of the chosen cases whose outcome came, with its interval; None without any.
 
-    The interval is that of the distances when the observed shares are drawn anew (400 draws from `seed`).
+    Wilson's, with as many cases as there are groups: those of one group say the same.
     """
-    n = np.array([b.n for b in bins], np.float64)
-    predicted = np.array([b.predicted for b in bins])
-    observed = np.array([b.observed for b in bins])
-    weight = n / n.sum()
-    value = float(weight @ np.abs(observed - predicted))
-    drawn = np.random.default_rng(seed).binomial(n.astype(np.int64), observed, (_DRAWS, len(bins))) / n
-    low, high = np.quantile(np.abs(drawn - predicted) @ weight, [0.05, 0.95])
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    cases = int(chosen.sum())
+    if cases == 0:
+        return None
+    came, groups = float(y[chosen].sum()), len(np.unique(group[chosen]))
+    low, high = wilson(came * groups / cases, groups)
+    return {"value": came / cases, "low": low, "high": high}
 
 
-def lift(p: Floats, y: Floats, share: float) -> dict[str, float] | None:
-    """How much likelier the best-scored `share` of cases is to have the outcome than all are; None without
+LATER: Final = 2.0
+"""The interval of a lift is for this many times as many later outcomes as were tested."""
+
+
+def lift(p: Floats, y: Floats, group: Ints, part: float) -> dict[str, float] | None:
+    """How much likelier the best-scored `part` of cases is to have the outcome than all are; None without
     any.
 
-    Cases at the border that score the same count in part. The interval is of the logarithm of the ratio.
+    Cases at the border that score the same count in part. The interval is where the lift on LATER times as
+    many later outcomes lies in 90 of 100 cases: so it has the chance of what was tested and of what comes. It
+    is that of the logarithm of the ratio, by each group's influence on both rates; a case above the border
+    counts against those at the border, whose place it takes.
     """
     total = float(y.sum())
     if total == 0.0:
         return None
-    take = share * len(p)
+    cases, take = len(p), part * len(p)
     order = np.argsort(-p, kind="stable")
-    border = p[order[min(int(np.ceil(take)), len(p)) - 1]]
+    border = p[order[min(int(np.ceil(take)), cases) - 1]]
     above, at = p > border, p == border
-    part = (take - float(above.sum())) / float(at.sum())
-    hits = float(y[above].sum()) + part * float(y[at].sum())
-    rate, base = hits / take, total / len(p)
-    value = rate / base
+    partly = (take - float(above.sum())) / float(at.sum())
+    inside = above + partly * at
+    hits, base = float(inside @ y), total / cases
+    rate = hits / take
+    near = order[int(0.5 * take) : max(int(np.ceil(1.5 * take)), 1)]
+    near_rate = float(y[near].mean())
     # With no hit, half a hit stands in for the spread.
-    error = Z90 * float(np.sqrt(max((1.0 - rate) * (1.0 - share), 0.0) / max(hits, 0.5)))
+    gained = (inside * y - hits / cases - near_rate * (inside - part)) / max(hits, 0.5)
+    per_group = np.bincount(group, gained - (y - base) / total)
+    error = Z90 * float(np.sqrt(np.sum(per_group**2) * (1.0 + 1.0 / LATER)))
+    if hits < 1.0:
+        error = max(error, Z90 * np.sqrt(2.0))
+    value = rate / base
     return {
-        "share": share,
+        "share": part,
         "rate": rate,
         "value": value,
         "low": value * float(np.exp(-error)),
-        "high": max(value, 0.5 / take / base) * float(np.exp(error)),
+        "high": min(max(value, 0.5 / take / base) * float(np.exp(error)), max(1.0 / part, value)),
     }

@@ -12,7 +12,7 @@ import numpy as np
 
 from crmbridge.metrics.need.arrays import Codes, Flags, Floats
 from crmbridge.metrics.need.columns import SINCE, Column
-from crmbridge.metrics.need.design import Field, encode
+from crmbridge.metrics.need.design import Field, Groups, encode
 from crmbridge.metrics.need.evaluate import Z90, Z99
 from crmbridge.metrics.need.snapshots import Cases
 
@@ -136,7 +136,7 @@ def separation(positives: Floats, negatives: Floats) -> tuple[float, float]:
     return area, float(np.sqrt(spread))
 
 
-def stability(before: Codes, after: Codes, groups: int) -> float:
+def stability(before: Codes | Groups, after: Codes | Groups, groups: int) -> float:
     """The population stability index of two samples: sum (p - q) ln(p / q) over the groups, less what chance
     alone makes of it at most (99 %); 0 when alike.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crmbridge.metrics.base import Frame, Metric
+from crmbridge.metrics.days import micros
 from crmbridge.metrics.need.actions import next_actions
-from crmbridge.metrics.need.arrays import Floats, Ints
+from crmbridge.metrics.need.arrays import Floats, Ints, distinct
+from crmbridge.metrics.need.calibrate import Recalibration, recalibration
 from crmbridge.metrics.need.card import (
     Inventory,
     base_rate,
@@ -25,11 +28,13 @@ from crmbridge.metrics.need.card import (
 from crmbridge.metrics.need.choose import choose_inputs
 from crmbridge.metrics.need.closing import Closings
 from crmbridge.metrics.need.design import AGE, Design, Field, Matrix
+from crmbridge.metrics.need.drift import drift
 from crmbridge.metrics.need.evaluate import Z90
 from crmbridge.metrics.need.explain import GroupRates, contributions, group_rates, phrases, reasons
 from crmbridge.metrics.need.inputs import Inputs, Reader, is_of_record
 from crmbridge.metrics.need.logistic import covariance, probability
 from crmbridge.metrics.need.outcomes import Outcomes, read_outcomes
+from crmbridge.metrics.need.publish import Comparison, Decision, compare, decide, enough_to_compare
 from crmbridge.metrics.need.scales import START
 from crmbridge.metrics.need.snapshots import (
     Cases,
@@ -38,15 +43,9 @@ from crmbridge.metrics.need.snapshots import (
     open_cases,
     training_cases,
 )
+from crmbridge.metrics.need.tested import Tested
 from crmbridge.metrics.need.texts import LANGUAGES
-from crmbridge.metrics.need.train import (
-    NEEDED,
-    NEEDED_TO_TEST,
-    PRIOR_OUTCOMES,
-    PRIOR_RATES,
-    Fitted,
-    Learner,
-)
+from crmbridge.metrics.need.train import PRIOR_OUTCOMES, PRIOR_RATES, Fitted, Learner
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
@@ -101,41 +100,61 @@ class NeedMetric(Metric):
 
     def fit(self, object_name: ObjectName, frame: Frame) -> Model:
         """Learn from the frame. With too little to learn from, the model is the base rate or abstains."""
-        learner, inventory = self._learner(object_name, frame)
+        return self._fit(object_name, frame, None)
+
+    def refit(self, object_name: ObjectName, frame: Frame, published: Model) -> Model:
+        """Learn anew; the card says whether the model may replace the published one."""
+        return self._fit(object_name, frame, published)
+
+    def _fit(self, object_name: ObjectName, frame: Frame, published: Model | None) -> Model:
+        text, limit = self._text, self.settings.max_calibration_error
+        learner, inventory, past = self._learner(object_name, frame)
         training = learner.training
         tested, models = learner.test(self.settings.seed)
         counts = outcome_counts(training)
-        level, provisional = learner.level(tested, counts["used_positives"], counts["used_negatives"])
+        decision = decide(tested, counts["used_positives"], counts["used_negatives"], limit)
+        level = decision.level
         parameters: dict[str, Any] = {
             "format": 1,
             "mode": training.mode,
             "level": level,
             "window_days": self.settings.window_days,
         }
+        changed = drift(learner.matrix, training, tested, level, self._label) if level != "none" else None
         if level != "none":
             matrix = learner.narrowed(level)
             found = learner.fit(matrix, None, start=models.get(level))
-            parameters |= self._parameters(learner, matrix, found)
+            parameters |= self._parameters(learner, matrix, found, decision.recalibration, tested)
             inventory.learned(matrix.design, found.scales)
+        previous = None
+        if published is not None and level != "none":
+            previous = _compared(published, learner, past, decision, self.settings.seed, models.get(level))
+        said = verdicts(text, object_name, training, tested, decision, changed)
+        if previous is not None and previous.worse:
+            said.append(text.verdict_held_back(previous.name, previous.records))
+        recalibrated = decision.recalibration
         card = {
-            "target": self._text.outcome(object_name, self._horizon(object_name)),
-            "verdict": verdicts(
-                self._text,
-                object_name,
-                training,
-                tested,
-                level,
-                needed=NEEDED,
-                needed_to_test=NEEDED_TO_TEST,
-            ),
+            "target": text.outcome(object_name, self._horizon(object_name)),
+            "verdict": said,
             "published": level,
             "horizon_days": self._horizon(object_name),
             "window_days": self.settings.window_days,
             "seed": self.settings.seed,
             "outcomes": counts,
+            "assumed": sum(row["assumed"] for row in inventory.used),
             "base_rate": base_rate(training),
-            "split": split_json(self._text, tested, training),
-            **(metrics(tested, level, self.settings.seed) if tested is not None else _NO_TEST),
+            "split": split_json(text, tested, training),
+            **(metrics(tested, decision.shown, self.settings.grades) if tested is not None else _NO_TEST),
+            "recalibration": None if recalibrated is None else recalibrated.as_json(),
+            "drift": changed,
+            "previous": None if previous is None else previous.as_json(),
+            "gate": {
+                "publish": previous is None or not previous.worse,
+                "max_calibration_error": limit,
+                "miscalibrated": [
+                    {"level": refused, "ece": error.as_json()} for refused, error in decision.miscalibrated
+                ],
+            },
             "inputs": inventory.used,
             "blocked": inventory.blocked,
             "dropped": inventory.dropped,
@@ -145,7 +164,7 @@ class NeedMetric(Metric):
                 "rate": PRIOR_RATES[object_name],
                 "outcomes": PRIOR_OUTCOMES,
                 "coefficient_sd": START,
-                "text": self._text.prior(PRIOR_RATES[object_name], PRIOR_OUTCOMES, START),
+                "text": text.prior(PRIOR_RATES[object_name], PRIOR_OUTCOMES, START),
             },
         }
         return Model(
@@ -153,11 +172,14 @@ class NeedMetric(Metric):
             object=object_name,
             parameters=parameters,
             card=_finite(card),
-            provisional=provisional,
+            provisional=decision.provisional,
         )
 
-    def _learner(self, object_name: ObjectName, frame: Frame) -> tuple[Learner, Inventory]:
-        """The cases in the design's terms, and what became of every input."""
+    def _label(self, name: str) -> str:
+        return str(self._text.label(name, self.settings.window_days))
+
+    def _learner(self, object_name: ObjectName, frame: Frame) -> tuple[Learner, Inventory, Inputs]:
+        """The cases in the design's terms, what became of every input, and the inputs."""
         training, current, created, outcomes = self._cases(object_name, frame)
         reader = Reader(frame, object_name, self.settings.window_days, training.mode)
         past, now = reader.past(training.cases, created), reader.fields(current.sample(_NOW_SAMPLE))
@@ -165,7 +187,8 @@ class NeedMetric(Metric):
         design, inventory = choose_inputs(
             object_name, self.settings, self._text, training.cases, past, now, closings
         )
-        return Learner(object_name, training, design.encode(past.columns, len(training.cases))), inventory
+        matrix = design.encode(past.columns, len(training.cases))
+        return Learner(object_name, training, matrix), inventory, past
 
     def _cases(self, object_name: ObjectName, frame: Frame) -> tuple[Training, Cases, Ints, Outcomes | None]:
         """The cases to learn from, those to score, when each of the former was created, and the outcomes
@@ -179,8 +202,25 @@ class NeedMetric(Metric):
         training = training_cases(outcomes, frame, horizon, self.settings.seed)
         return training, open_cases(outcomes, frame), outcomes.created[training.cases.record], outcomes
 
-    def _parameters(self, learner: Learner, matrix: Matrix, found: Fitted) -> dict[str, Any]:
-        """The final fit on all cases, as JSON."""
+    def _parameters(
+        self,
+        learner: Learner,
+        matrix: Matrix,
+        found: Fitted,
+        recalibrated: Recalibration | None,
+        tested: Tested | None,
+    ) -> dict[str, Any]:
+        """The final fit on all cases, put right where its test was off, as JSON."""
+        theta, factor, more = found.fit.theta, found.fit.factor, {}
+        if recalibrated is not None and tested is not None:
+            # The final fit has seen the newest outcomes too: it needs the slope, and what is left to add.
+            newest = matrix.logit(theta, tested.rows)
+            weight = tested.records / len(tested.y)
+            left = recalibration(newest, tested.y, weight, slope=recalibrated.b)
+            theta, factor = theta * recalibrated.b, factor / recalibrated.b
+            theta[0] += left.a
+            covariance_ = [float(f"{each:.{_DIGITS}g}") for each in recalibrated.covariance]
+            more = {"recalibration": {"a": left.a, "b": recalibrated.b, "covariance": covariance_}}
         cases, undecided = learner.training.cases, learner.training.undecided
         first = first_cases(learner.training)
         rates = []
@@ -192,10 +232,11 @@ class NeedMetric(Metric):
             rates.append(group_rates(field, group, cases.record, cases.y, rows).as_json())
         return {
             "fields": [field.as_json() for field in matrix.design.fields],
-            "theta": _rounded(found.fit.theta),
+            "theta": _rounded(theta),
             "centre": _rounded(found.centre),
-            "factor": _rounded(found.fit.factor[np.tril_indices(len(found.fit.factor))]),
+            "factor": _rounded(factor[np.tril_indices(len(factor))]),
             "rates": rates,
+            **_finite(more),
         }
 
     # Apply
@@ -244,7 +285,8 @@ class NeedMetric(Metric):
         matrix = fitted.design.encode(inputs.columns, len(current))
         logit = matrix.logit(fitted.theta)
         spread = covariance(fitted.factor)
-        error = np.sqrt(np.concatenate([np.zeros(0), *(part.quadratic(spread) for part in matrix.parts())]))
+        variance = np.concatenate([np.zeros(0), *(part.quadratic(spread) for part in matrix.parts())])
+        error = np.sqrt(variance + fitted.variance_of_recalibration(logit))
         score = _percent(logit)
         columns["score"] = pa.array(score)
         columns["score_low"] = pa.array(_percent(logit - Z90 * error))
@@ -288,9 +330,49 @@ class _Parameters:
         self.centre = np.array(found.get("centre", ()), np.float64)
         self.factor = np.zeros((len(self.theta), len(self.theta)))
         self.factor[np.tril_indices(len(self.theta))] = found.get("factor", ())
+        put_right = found.get("recalibration")
+        self._recalibration = put_right and Recalibration(
+            float(put_right["a"]), float(put_right["b"]), tuple(put_right["covariance"]), True
+        )
+
+    def variance_of_recalibration(self, logit: Floats) -> Floats:
+        """What the recalibration adds to the variance of the log-odds, given these."""
+        if self._recalibration is None:
+            return np.zeros(len(logit))
+        before = (logit - self._recalibration.a) / self._recalibration.b
+        return self._recalibration.variance(before)
 
 
-_NO_TEST: dict[str, Any] = {"metrics": None, "calibration": [], "lift": [], "scores": []}
+def _compared(
+    published: Model, learner: Learner, past: Inputs, decision: Decision, seed: int, start: Fitted | None
+) -> Comparison | None:
+    """The published model beside the new one on outcomes that came after the former was fitted; each half of
+    them is predicted by a model of the new kind that has not seen it.
+    """
+    stamp: Any = published.card.get("fitted")
+    old, cases = _Parameters(published), learner.training.cases
+    if not isinstance(stamp, Mapping) or old.level == "none":
+        return None
+    since = micros(datetime.fromisoformat(str(stamp["moment"])))
+    if learner.object_name == "account":
+        # Its horizons overlap from week to week: new is only one that began since.
+        unseen = cases.moment > since
+    else:
+        seen = np.zeros(len(cases.ids), np.bool_)
+        seen[cases.record[cases.known <= since]] = True
+        unseen = ~seen[cases.record]
+    rows = np.flatnonzero(unseen)
+    y, group = cases.y[rows], cases.record[rows]
+    if not enough_to_compare(y, group):
+        return Comparison(published.name, distinct(group), None, None)
+    new = learner.predicted(decision.level, rows, seed, start)
+    if decision.recalibration is not None:
+        new = decision.recalibration.apply(new)
+    before = old.design.encode(past.columns, len(cases)).logit(old.theta, rows)
+    return compare(published.name, before, new, y, group)
+
+
+_NO_TEST: dict[str, Any] = {"metrics": None, "calibration": [], "lift": [], "confusion": [], "scores": []}
 
 
 def _all_ids(frame: Frame, object_name: ObjectName) -> pa.Array:

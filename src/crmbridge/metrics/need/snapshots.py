@@ -36,13 +36,14 @@ _ARRIVAL, _YOUNG, _OLD = 0, 1, 2
 class Cases:
     """One row per case, ordered by record, then moment. `record` is the row in `ids`; `moment` in
     microseconds; `age` in whole days since creation, -1 where unknown; `order` what a split in time goes
-    by."""
+    by; `known` since when it can be learned from, in microseconds."""
 
     ids: pa.Array
     record: Ints
     moment: Ints
     age: Ints
     order: Ints
+    known: Ints
     y: Floats
     closed: Flags
 
@@ -60,6 +61,7 @@ class Cases:
             self.moment[rows],
             self.age[rows],
             self.order[rows],
+            self.known[rows],
             self.y[rows],
             self.closed[rows],
         )
@@ -125,7 +127,7 @@ def training_cases(outcomes: Outcomes, frame: Frame, horizon_days: int, seed: in
         now = np.full(len(record), micros(frame.moment))
         y = outcomes.positive[record].astype(np.float64)
         nothing = np.zeros(len(record), np.int64)
-        cases = Cases(outcomes.ids, record, now, nothing - 1, nothing, y, outcomes.closed[record])
+        cases = Cases(outcomes.ids, record, now, nothing - 1, nothing, now, y, outcomes.closed[record])
         return Training(cases, "as_it_stands", why, *counts, {}, False)
     cases, late, whole = _snapshots(outcomes, usable, micros(frame.moment), horizon_days, seed)
     undated = outcomes.closed & ~usable
@@ -188,6 +190,8 @@ def _snapshots(
         moment[record, column],
         ages[record, column],
         created[record],
+        # With enough outcomes a case is used once its horizon has passed, however early it ended.
+        np.minimum(NEVER if enough else outcomes.end[record], moment[record, column] + horizon),
         y[record, column].astype(np.float64),
         outcomes.closed[record],
     )
@@ -217,6 +221,7 @@ def open_cases(outcomes: Outcomes, frame: Frame) -> Cases:
         np.full(len(record), now),
         age,
         created,
+        np.full(len(record), NEVER),
         np.zeros(len(record)),
         np.zeros(len(record), np.bool_),
     )
@@ -269,7 +274,7 @@ def account_cases(frame: Frame, ids: pa.Array, horizon_days: int) -> tuple[Train
     order = np.lexsort((moments_, record))
     record, moments_, y = record[order], moments_[order], y[order]
     age = (moments_ - first[record]) // DAY
-    cases = Cases(ids, record, moments_, age, moments_, y, np.ones(len(record), np.bool_))
+    cases = Cases(ids, record, moments_, age, moments_, moments_ + horizon, y, np.ones(len(record), np.bool_))
     buyers = np.flatnonzero(first != NEVER)
     current = Cases(
         ids.take(pa.array(buyers)),
@@ -277,6 +282,7 @@ def account_cases(frame: Frame, ids: pa.Array, horizon_days: int) -> tuple[Train
         np.full(len(buyers), now),
         (now - first[buyers]) // DAY,
         first[buyers],
+        np.full(len(buyers), NEVER),
         np.zeros(len(buyers)),
         np.zeros(len(buyers), np.bool_),
     )

@@ -22,7 +22,7 @@ class Tested:
     `kind`: the test cases are the newest fifth of the records ("time"), the last whole horizon ("period"),
     or every case held out once ("folds"), and then `refused` says why. `cut` is since when they are new, in
     microseconds. `group` is the case's record, `stratum` its band of age. `undecided` cases say nothing
-    about the inputs.
+    about the inputs. `rows` are the cases' places in the training; `half` (0 or 1) cuts the records in two.
     """
 
     kind: Literal["time", "period", "folds"]
@@ -36,6 +36,8 @@ class Tested:
     base: Floats
     age: Floats | None
     full: Floats
+    rows: Ints
+    half: Ints
 
     @property
     def records(self) -> int:

@@ -1,4 +1,4 @@
-"""Training: fit the design to the cases, test on what was not seen, and decide what may be published."""
+"""Training: fit the design to the cases, and test on what was not seen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from crmbridge.metrics.need.card import first_cases
 from crmbridge.metrics.need.design import AGE, AGE_DAYS, Matrix, band
 from crmbridge.metrics.need.ids import uniform
 from crmbridge.metrics.need.logistic import EXACT, ROUGH, Fit, Prior, fit
+from crmbridge.metrics.need.publish import NEEDED
 from crmbridge.metrics.need.rows import EmbeddedRows, Rows
 from crmbridge.metrics.need.scales import learn_scales, precision_of
 from crmbridge.metrics.need.snapshots import Refusal, Training
@@ -20,13 +21,10 @@ from crmbridge.model.records import ObjectName
 
 PRIOR_RATES: Final[dict[ObjectName, float]] = {"lead": 0.10, "deal": 0.25, "account": 0.30}
 PRIOR_OUTCOMES: Final = 2.0
-NEEDED: Final = 10
-"""Records of each outcome from which on inputs are used."""
-NEEDED_TO_TEST: Final = 200
-"""Tested records from which on it is told whether the model is of use."""
 TEST_SHARE: Final = 0.2
 _FOLDS: Final = 5
 _FOLD_STREAM: Final = 9
+_HALF_STREAM: Final = 10
 _THIN: Final = 60_000
 """Cases of the sample that a climb starts on."""
 
@@ -140,8 +138,30 @@ class Learner:
             logits["base"][tested],
             logits["age"][tested] if "age" in logits else None,
             logits["full"][tested],
+            tested,
+            self.half(seed)[cases.record[tested]],
         )
         return tests, models
+
+    def predicted(self, level: Level, rows: Ints, seed: int, start: Fitted | None) -> Floats:
+        """What models of a level predict (log-odds) for these cases, each half of their records by one that
+        learned from all cases but those.
+        """
+        matrix, cases = self.narrowed(level), self.training.cases
+        half = self.half(seed)[cases.record]
+        among = np.zeros(len(cases), np.bool_)
+        among[rows] = True
+        found = np.zeros(len(cases))
+        for own in (0, 1):
+            held_out = np.flatnonzero(among & (half == own))
+            if len(held_out):
+                learned = self.fit(matrix, np.flatnonzero(~among | (half != own)), start=start, until=ROUGH)
+                found[held_out] = matrix.logit(learned.fit.theta, held_out)
+        return found[rows]
+
+    def half(self, seed: int) -> Ints:
+        """0 or 1 per record, by chance."""
+        return (uniform(self.training.cases.ids, seed, _HALF_STREAM) < 0.5).astype(np.int64)
 
     def _newest(self) -> tuple[Flags | None, int | None, Refusal | None]:
         """The cases of the newest fifth of the records, since when they are, or why there is no such
@@ -167,25 +187,6 @@ class Learner:
         if len(older) == 0 or not 0.0 < float(older.mean()) < 1.0:
             return None, None, "ended_alike"
         return newest, cut, None
-
-    def level(self, tested: Tested | None, positives: int, negatives: int) -> tuple[Level, bool]:
-        """What may be published, and whether it is provisional."""
-        if positives + negatives == 0:
-            return "none", True
-        if min(positives, negatives) < NEEDED:
-            return "base", True
-        few = tested is None or tested.records < NEEDED_TO_TEST
-        if tested is None:
-            return "full", True
-        gained, ranks = tested.gain_of_inputs, tested.auc_at_same_age
-        if gained is not None and few and gained.high > 0.0:
-            return "full", few
-        # With few good outcomes the ranking shows earlier than the log-loss that there is something to see.
-        ranks_surely = ranks is not None and ranks.surely_above(0.5)
-        if gained is not None and gained.value > 0.0 and (gained.surely_above(0.0) or ranks_surely):
-            return "full", few
-        of_age = tested.gain_of_age
-        return ("age" if of_age is not None and of_age.surely_above(0.0) else "base"), few
 
 
 def _centre(matrix: Matrix, ages: Matrix, every: Ints, decided: Ints) -> tuple[Floats, Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -160,6 +160,32 @@ def verdict_noise_but_age(test: str, auc: str) -> str:
     return (
         f"The outcome can't be predicted from these columns: on {test} the model is no better than the base "
         f"rate at the same age (AUC {auc}). So every record gets the base rate of its age."
+    )
+
+
+def verdict_miscalibrated(ece: float, low: float, high: float) -> str:
+    return (
+        f"Its chances don't come true as often as they say (calibration error {percent(ece)}, 90 % "
+        f"{percent(low)} to {percent(high)}), even recalibrated: so the inputs are not used."
+    )
+
+
+def verdict_drift(predicted: float, observed: float, recalibrated: bool) -> str:
+    then = " The scores are recalibrated to them." if recalibrated else ""
+    return (
+        f"The chances have changed: for the newest records {percent(predicted)} was predicted from the older "
+        f"ones, and {percent(observed)} came.{then}"
+    )
+
+
+def verdict_shift(labels: Sequence[str]) -> str:
+    return f"The newest records differ from the older ones in {', '.join(labels)}."
+
+
+def verdict_held_back(model: str, records: int) -> str:
+    return (
+        f"Not published: on the {records:,} newest outcomes {model}, which is in use, predicts better. "
+        "`--publish` puts this one into use all the same."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -171,6 +171,32 @@ def verdict_noise_but_age(test: str, auc: str) -> str:
     return (
         f"无法根据这些字段预测结果：在{test}上，模型并不优于同龄记录的基准率（AUC {auc}）。"
         "因此每条记录都得到其年龄的基准率。"
+    )
+
+
+def verdict_miscalibrated(ece: float, low: float, high: float) -> str:
+    return (
+        f"所说的机会与实际不符（校准误差 {percent(ece)}，90% 区间 {percent(low)} 至 {percent(high)}），"
+        "重新校准后仍然如此：因此不使用输入字段。"
+    )
+
+
+def verdict_drift(predicted: float, observed: float, recalibrated: bool) -> str:
+    then = "评分已据此重新校准。" if recalibrated else ""
+    return (
+        f"机会发生了变化：根据较早的记录，对最新的记录预测为 {percent(predicted)}，"
+        f"实际为 {percent(observed)}。{then}"
+    )
+
+
+def verdict_shift(labels: Sequence[str]) -> str:
+    return f"最新的记录与较早的不同：{'、'.join(labels)}。"
+
+
+def verdict_held_back(model: str, records: int) -> str:
+    return (
+        f"未发布：在最新的 {records:,} 个结果上，正在使用的 {model} 预测得更好。"
+        "`--publish` 可以照样启用这个模型。"
     )
 
 
