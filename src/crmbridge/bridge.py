@@ -27,6 +27,7 @@ from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run, StoredModel
 from crmbridge.sync import run as runs
 from crmbridge.sync.plan import require_writer
+from crmbridge.sync.pull import left_out
 from crmbridge.sync.run import Approve
 from crmbridge.sync.session import Session
 from crmbridge.writeback.base import InstallStep
@@ -108,6 +109,7 @@ class Bridge:
                 items.extend(session.connector.check())
                 if session.writer is not None and not any(item.state == "failed" for item in items):
                     items.extend(session.writer.check())
+                items += _chosen_fields(session)
             except CRMBridgeError as error:
                 detail = f"{error.what} The CRM said: {error.said}" if error.said else error.what
                 items.append(CheckItem("went no further", "failed", detail, error.remedy))
@@ -365,6 +367,7 @@ class Bridge:
             spent_today=self._spent_today(name),
             vault=secrets.vault(),
             notes=LedgerNotes(self.ledger, name),
+            reads=connection.chosen.reads,
             calls=CallCounter(),
             log=self._log,
         )
@@ -400,3 +403,23 @@ def _object(name: str) -> ObjectName:
         if known == name:
             return known
     raise SettingsError(f"{name!r} is not an object; there are {', '.join(OBJECTS)}.")
+
+
+def _chosen_fields(session: Session) -> list[CheckItem]:
+    """Whether the lists of fields say what they mean: a name nobody has protects nothing."""
+    chosen = session.connection.chosen
+    if chosen.everything:
+        return []
+    name = session.name
+    stored = [f"{each}.{found}" for each in OBJECTS for found in session.lake.attribute_names(name, each)]
+    unknown = chosen.unknown([*stored, *left_out(session.context.notes)])
+    if not unknown:
+        return [CheckItem("fields that are read", "ok", "every name in the lists is one of the CRM's fields")]
+    return [
+        CheckItem(
+            "fields that are read",
+            "warning",
+            f"no field seen so far is named {', '.join(map(repr, unknown))}",
+            "Compare it with the CRM's own name for the field; one that is never read is not seen either.",
+        )
+    ]

@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ from pydantic_settings import (
 from crmbridge.connectors.base import Connector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
+from crmbridge.model.chosen import Chosen, refuse_needed
 from crmbridge.model.fields import CATALOGUE, CORE
 from crmbridge.model.zones import ZoneName
 from crmbridge.plugins import Plugins
@@ -65,6 +67,8 @@ class ConnectionSettings(BaseModel):
     api_budget: float = Field(default=0.25, gt=0, le=1)
     approval: Literal["manual", "auto"] = "manual"
     fields: Annotated[tuple[str, ...], AfterValidator(_keys)] = CORE
+    allow_fields: tuple[str, ...] = ("*",)
+    deny_fields: Annotated[tuple[str, ...], AfterValidator(refuse_needed)] = ()
     metrics: MetricSettings = MetricSettings()
     guards: GuardSettings = GuardSettings()
 
@@ -117,6 +121,10 @@ class Connection(BaseModel):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.settings.timezone)
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        return Chosen(self.settings.allow_fields, self.settings.deny_fields)
 
 
 class Settings:

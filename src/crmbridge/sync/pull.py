@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
 
-from crmbridge.connectors.base import Cursor, Page, SetAside
+from crmbridge.connectors.base import Cursor, Notes, Page, SetAside
 from crmbridge.errors import GuardError
+from crmbridge.model.chosen import Chosen
 from crmbridge.model.columns import to_table
 from crmbridge.model.fields import FieldValue, result_schema
 from crmbridge.model.records import ObjectName
@@ -20,12 +22,14 @@ from crmbridge.sync.session import Session
 PART_ROWS: Final = 20_000
 """Pages are gathered to parts of about this many rows: fewer would be many files, more take memory."""
 SHRUNK_SHARE: Final = 0.5
+_LEFT_OUT: Final = "fields_left_out"
 
 
 @dataclass
 class _Gathered:
-    """Pages not stored yet, of one object."""
+    """Pages not stored yet, of one object, without what the settings do not let us read."""
 
+    chosen: Chosen
     tables: list[pa.Table] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
@@ -35,10 +39,13 @@ class _Gathered:
     def add(self, page: Page) -> pa.Table:
         records = page.records
         table = records if isinstance(records, pa.Table) else to_table(page.object, records)
+        table = self.chosen.kept(page.object, table)
         if table.num_rows:
             self.tables.append(table)
         self.deleted += page.deleted
-        self.set_aside += page.set_aside
+        # A row that did not fit is not taken apart into fields: where some may not be read, none stay.
+        whole = self.chosen.everything
+        self.set_aside += page.set_aside if whole else [replace(row, raw=None) for row in page.set_aside]
         self.held |= page.held
         self.cursor = page.cursor
         return table
@@ -76,14 +83,30 @@ def pull(
         )
         if sentence:
             guards.setdefault("shrunk", sentence)
+    chosen = session.connection.chosen
+    if chosen.left_out:
+        remember_left_out(session.context.notes, chosen)
+        session.log("fields not read", number=len(chosen.left_out))
     return guards
+
+
+def remember_left_out(notes: Notes, chosen: Chosen) -> None:
+    """Keep the names of fields that are not read, so that a check can tell a name from a mistake."""
+    chosen.left_out |= set(left_out(notes))
+    notes.write(_LEFT_OUT, json.dumps(sorted(chosen.left_out)))
+
+
+def left_out(notes: Notes) -> list[str]:
+    """The fields, as `object.name`, that pulls have met and not read."""
+    return [str(name) for name in json.loads(notes.read(_LEFT_OUT) or "[]")]
 
 
 def _pull_object(
     session: Session, run: int, object_name: ObjectName, *, seen_at: datetime, full: bool, accept_shrunk: bool
 ) -> str | None:
     cursor = None if full else session.ledger.cursor(session.name, object_name)
-    gathered, roll, total = _Gathered(), session.lake.roll(session.name, object_name), 0
+    chosen = session.connection.chosen
+    gathered, roll, total = _Gathered(chosen), session.lake.roll(session.name, object_name), 0
     complete = False
     for page in session.connector.pull(object_name, cursor):
         table = gathered.add(page)
@@ -94,7 +117,7 @@ def _pull_object(
         session.progress(f"pull {object_name}", total, None)
         if gathered.rows >= PART_ROWS and not complete:
             _store(session, run, object_name, gathered, seen_at=seen_at)
-            gathered = _Gathered()
+            gathered = _Gathered(chosen)
     if complete:
         gone = roll.missing()
         live = session.lake.live_count(session.name, object_name)
