@@ -150,12 +150,12 @@ class BulkRead:
             return
         if not url:
             raise _Failed(f"the job of {module} has no result to download")
-        content = self._client.download(str(url))
         held, rows = None, 0
-        for table in cells.from_zip(content):
-            if held is not None:
-                yield held, here
-            held, rows = table, rows + table.num_rows
+        with self._client.download(str(url)) as file:
+            for table in cells.from_zip(file):
+                if held is not None:
+                    yield held, here
+                held, rows = table, rows + table.num_rows
         if held is None or rows < int(expected or 0):
             raise _Failed(f"the file of {module} holds {rows} of {expected} records")
         yield held, after

@@ -15,10 +15,9 @@ Zoho keeps no empty texts: an empty one is null in both.
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.csv as pv
@@ -49,13 +48,13 @@ def _column(values: list[Any], kinds: set[type]) -> pa.Array:
     return pa.array([_text(value) or None for value in values], pa.string())
 
 
-def from_zip(content: bytes) -> Iterator[pa.Table]:
+def from_zip(content: IO[bytes]) -> Iterator[pa.Table]:
     """The one CSV of a Bulk Read result, block by block, as tables of text. The `Id` column is `id`.
 
     Raises ValueError for what is no ZIP of one CSV, or is cut short.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(content) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
             if len(names) != 1:
                 raise ValueError(f"the result has {len(names)} files where one is expected")

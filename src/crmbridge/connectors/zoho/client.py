@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, Final, Literal, cast
+from tempfile import TemporaryFile
+from typing import IO, Any, Final, Literal, cast
 
 import httpx2
 from pydantic_core import from_json
@@ -40,6 +41,8 @@ Body = Mapping[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Send = Callable[[Token], httpx2.Response]
 
+_KEPT: Final = ("Date", REMAINING, "Retry-After")
+"""Headers that are looked at."""
 _BUSY: Final = frozenset({"TOO_MANY_REQUESTS", "RATE_LIMIT_EXCEEDED", "CONCURRENCY_LIMIT_EXCEEDED"})
 _TOKEN: Final = frozenset({"INVALID_TOKEN", "INVALID_OAUTHTOKEN", "AUTHENTICATION_FAILURE"})
 _INTERNAL: Final = frozenset({"INTERNAL_ERROR", "INTERNAL_SERVER_ERROR"})
@@ -207,10 +210,10 @@ class Client:
 
         return retrying(attempt, connection=self._context.connection)
 
-    def download(self, path: str) -> bytes:
-        """A result of a bulk job; `path` is its download_url, absolute or relative."""
+    def download(self, path: str) -> IO[bytes]:
+        """A result of a bulk job, as a temporary file; `path` is its download_url, absolute or relative."""
 
-        def attempt() -> bytes:
+        def attempt(file: IO[bytes]) -> IO[bytes]:
             def send(token: Token) -> httpx2.Response:
                 base = self._base(token)
                 url = path if path.startswith("http") else base + path
@@ -219,15 +222,22 @@ class Client:
                         f"a result lies at {hosts.base_of(url)}, where no token is sent.",
                         connection=self._context.connection,
                     )
-                return self._http.get(url, headers=self._headers(token, None))
+                with self._http.stream("GET", url, headers=self._headers(token, None)) as response:
+                    return _stored(response, file)
 
             response = self._signed(send, credits=1, kind="poll")
-            if response.status_code == 200 and response.content[:2] == b"PK":
-                return response.content
+            if file.tell():
+                file.seek(0)
+                return file
             self._read(response, once=False)
             raise Passing(f"HTTP {response.status_code}, which is no ZIP file")
 
-        return retrying(attempt, connection=self._context.connection)
+        file = TemporaryFile()  # noqa: SIM115 - closed by who reads it
+        try:
+            return retrying(lambda: attempt(file), connection=self._context.connection)
+        except BaseException:
+            file.close()
+            raise
 
     def close(self) -> None:
         """Give the connections back."""
@@ -335,6 +345,21 @@ class Client:
 def _trust() -> ssl.SSLContext:
     """The trusted authorities, read once per process: reading them takes a quarter of a second."""
     return httpx2.create_ssl_context()
+
+
+def _stored(response: httpx2.Response, file: IO[bytes]) -> httpx2.Response:
+    """The answer without its body where that is a ZIP file, which goes into `file`."""
+    file.seek(0)
+    file.truncate()
+    chunks = response.iter_bytes()
+    first = next(chunks, b"")
+    kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
+    if response.status_code != 200 or not first.startswith(b"PK"):
+        return httpx2.Response(response.status_code, headers=kept, content=b"".join([first, *chunks]))
+    file.write(first)
+    for chunk in chunks:
+        file.write(chunk)
+    return httpx2.Response(response.status_code, headers=kept)
 
 
 def _body(response: httpx2.Response) -> Body | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page
 from crmbridge.connectors.zoho import check, limits
 from crmbridge.connectors.zoho.client import Client, Refused, is_hidden
+from crmbridge.connectors.zoho.ids import IdSet
 from crmbridge.connectors.zoho.lists import IDS
 from crmbridge.connectors.zoho.mapping import Decoder, Meaning
 from crmbridge.connectors.zoho.objects import HISTORIES, MODULES, ORDER, PARENTS, Module
@@ -44,7 +45,7 @@ class ZohoConnector(Connector):
         self.client = Client(context, self.options)
         self.schema = Schema(self.client, self.options, context)
         self._puller = Puller(self.client, context, page_size=page_size, read_by=read_by, sleep=sleep)
-        self._known: dict[str, set[str]] = {}
+        self._known: dict[str, IdSet] = {}
         self._parents: dict[str, str] = {}
 
     def objects(self) -> Sequence[ObjectName]:
@@ -107,7 +108,7 @@ class ZohoConnector(Connector):
         mapped = {**module.fields, **self.options.mapping.get(module.object, {})}
         own = fields.own([field.key for field in fields_on(module.object, self.context.fields)])
         decoder = Decoder(module, fields, mapped, own, self._meaning(module))
-        known = self._known.setdefault(module.name, set())
+        known = self._known.setdefault(module.name, IdSet())
         return self._puller.source(module, fields.readable(module, mapped), decoder, known)
 
     def close(self) -> None:
@@ -130,7 +131,9 @@ class ZohoConnector(Connector):
         for identifier in ids:
             if identifier in self._parents:
                 continue
-            module = next((name for name in PARENTS if identifier in self._known.get(name, ())), None)
+            module = next(
+                (name for name in PARENTS if name in self._known and identifier in self._known[name]), None
+            )
             if module is None:
                 unknown.append(identifier)
             else:

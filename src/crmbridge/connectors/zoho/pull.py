@@ -27,6 +27,7 @@ from crmbridge.connectors.zoho import cells, limits
 from crmbridge.connectors.zoho.bulk import BulkRead
 from crmbridge.connectors.zoho.client import Answer, Client, Refused, is_hidden, is_not_allowed
 from crmbridge.connectors.zoho.history import StageHistory
+from crmbridge.connectors.zoho.ids import IdSet
 from crmbridge.connectors.zoho.lists import LIMITS, Lists
 from crmbridge.connectors.zoho.mapping import Decoder, nothing
 from crmbridge.connectors.zoho.objects import BULK_READ_NOT, HISTORIES, Module
@@ -68,7 +69,7 @@ class Puller:
         self._lists = Lists(client, page_size or limits.LIST_PAGE, log=context.log)
         self._bulk = BulkRead(client, context, sleep)
 
-    def source(self, module: Module, names: list[str], decoder: Decoder, known: set[str]) -> Source:
+    def source(self, module: Module, names: list[str], decoder: Decoder, known: IdSet) -> Source:
         """How a module is to be read, as far as it is known beforehand."""
         return Source(
             module,

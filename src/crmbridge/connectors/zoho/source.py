@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from crmbridge.connectors.zoho.ids import IdSet
 from crmbridge.connectors.zoho.mapping import Decoder
 from crmbridge.connectors.zoho.objects import Module
 
@@ -18,7 +19,7 @@ class Source:
     decoder: Decoder
     by_query: bool = True
     by_bulk: bool = True
-    known: set[str] = field(default_factory=set)
+    known: IdSet = field(default_factory=IdSet)
     """The ids read in this run."""
     left_out: list[str] = field(default_factory=list)
     """Fields that queries were found not to take."""

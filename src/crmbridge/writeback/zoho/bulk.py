@@ -9,7 +9,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from crmbridge.connectors.zoho import limits
 from crmbridge.connectors.zoho.bulk import LONGER, LONGEST, POLLS, SHORTEST
@@ -71,7 +71,8 @@ def write(
         result = _wait(client, str(answer.body["details"]["id"]), sleep)
         if result is None:
             return unknown
-        rows = unpacked(client.download(str(result["download_url"])))
+        with client.download(str(result["download_url"])) as told:
+            rows = unpacked(told)
     except (CRMBridgeError, Refused, KeyError, ValueError):
         # The job is on its way, whatever was said of its result: reading back tells.
         return unknown
@@ -90,10 +91,10 @@ def packed(names: Mapping[str, str], changes: Sequence[Change]) -> bytes:
     return target.getvalue()
 
 
-def unpacked(content: bytes) -> dict[str, Outcome]:
+def unpacked(content: IO[bytes]) -> dict[str, Outcome]:
     """The outcomes a result ZIP tells, by id. Raises ValueError for what is none."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(content) as archive:
             found: dict[str, Outcome] = {}
             for name in archive.namelist():
                 lines = csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"), newline=""))
