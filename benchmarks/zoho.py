@@ -127,11 +127,12 @@ def serve(records: int) -> None:
                 body = packed.getvalue()
             elif parts.path in answers:
                 body = answers[parts.path]
-            elif query.get("converted") == ["true"]:
+            elif query.get("converted") == ["true"] or parts.path.endswith("/deleted"):
                 body = b'{"data": []}'
             else:
                 body = pages[int(query.get("page_token", ["0"])[0])]
             self.send_response_only(200)
+            self.send_header("Date", self.date_time_string())
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -81,6 +81,35 @@ def test_more_deletions_than_can_be_paged_through_stop_nothing(subject):
     assert (found.complete, set(found.records)) == (True, set(ids[250:]))
 
 
+@pytest.mark.parametrize("move", ["change", "delete"])
+def test_a_row_that_falls_between_two_pages_of_a_list_is_not_lost(subject, move):
+    ids = subject.seed(samples.leads(60))
+    pages = made(subject, read_by="list", page_size=7).pull("lead", None)
+    found = [next(pages)]
+    if move == "change":
+        subject.update("lead", ids[0], "company", "Moved to the end")
+    else:
+        subject.delete("lead", ids[0])
+    found += pages
+    assert set(ids[1:]) <= set(pulled(found).records)
+
+
+@pytest.mark.parametrize("read_by", ["query", "list"])
+def test_a_reading_of_everything_in_many_pages_says_that_it_is_complete(subject, read_by):
+    ids = subject.seed(samples.leads(30))
+    subject.org.tick(60)
+    assert read(subject, read_by=read_by, page_size=7).complete
+    subject.org.delete("Leads", ids[0], silent=True)
+    subject.org.tick(60)
+    assert set(read(subject, read_by=read_by, page_size=7).records) == set(ids[1:])
+
+
+def test_lists_go_on_behind_the_pages_that_have_a_number(subject):
+    ids = set(subject.seed(samples.leads(60)))
+    subject.org.switches.page_tokens, subject.org.switches.numbered_rows = False, 20
+    assert set(read(subject, read_by="list", page_size=7).records) == ids
+
+
 # -- ways of reading that are closed, or open by a crack --
 
 

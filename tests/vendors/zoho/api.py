@@ -312,8 +312,9 @@ def _list(org: Org, module: str, request: Request) -> Answer:
         begin = int(begin_text)
         if begin >= org.switches.list_rows:
             raise Refuse(400, "PAGINATION_LIMIT_EXCEEDED", "You can only get upto 100000 records")
-    elif begin >= 2000:
-        raise Refuse(400, "DISCRETE_PAGINATION_LIMIT_EXCEEDED", "You can only get the first 2000", limit=2000)
+    elif begin >= org.switches.numbered_rows:
+        code, limit = "DISCRETE_PAGINATION_LIMIT_EXCEEDED", org.switches.numbered_rows
+        raise Refuse(400, code, f"You can only get the first {limit}", limit=limit)
     rows = org.visible(module, query.get("converted", "false"))
     if "ids" in query:
         wanted = set(query["ids"].split(","))

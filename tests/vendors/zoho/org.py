@@ -53,6 +53,8 @@ class Switches:
     """Looks at a job before it is done."""
     job_rows: int = 200_000
     list_rows: int = 100_000
+    numbered_rows: int = 2_000
+    """Rows that can be paged through by number, without a token."""
     busy_status: int = 429
     bulk_read_credits: int = 50
     scopes: frozenset[str] = ALL_SCOPES

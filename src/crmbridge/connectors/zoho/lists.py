@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from crmbridge.connectors.zoho.client import Answer, Client, Refused
+from crmbridge.connectors.zoho.ids import IdSet
 from crmbridge.errors import TransientError
 
 FIELDS: Final = 50
@@ -24,7 +25,14 @@ STALLED: Final = 3
 LIMITS: Final = frozenset({"PAGINATION_LIMIT_EXCEEDED", "DISCRETE_PAGINATION_LIMIT_EXCEEDED"})
 """A list has more pages than Zoho shows."""
 _BEGIN_AGAIN: Final = LIMITS | {"EXPIRED_VALUE", "TOKEN_BOUND_DATA_MISMATCH"}
+LOOKS: Final = 3
+"""Times a list that moved is looked through."""
 Row = dict[str, Any]
+
+
+def moment_of(row: Row) -> datetime:
+    """When a row was last changed."""
+    return datetime.fromisoformat(row["Modified_Time"]).astimezone(UTC)
 
 
 class Lists:
@@ -34,6 +42,9 @@ class Lists:
         self._client, self._page_size, self._log = client, page_size, log
         self._module = ""
         self._parts: list[tuple[str, ...]] = []
+        self._pages = 0
+        self.exact = False
+        """Whether the last list is known to have had every row."""
 
     def start(self, module: str, names: Sequence[str]) -> None:
         """Read this module and these fields from now on."""
@@ -45,7 +56,46 @@ class Lists:
         ]
 
     def changed(self, since: datetime, *, converted: str) -> Iterator[list[Row]]:
-        """Rows changed since a moment, that moment included, in pages by the order of change."""
+        """Rows changed since a moment, that moment included, in pages by the order of change.
+
+        A row that changes or goes while a list is read shifts those behind it by one, and one may fall into the
+        gap between two pages. Where that can have happened, the ids are looked through once more.
+        """
+        self.exact, seen = True, IdSet()
+        parts, look = self._parts, 0
+        while True:
+            begun, self._pages, last = self._client.date, 0, since
+            for rows in self._whole(since, converted):
+                last = max(last, max(map(moment_of, rows)))
+                missed = [row for row in rows if row["id"] not in seen] if look else rows
+                seen.update(row["id"] for row in rows)
+                if look and missed:
+                    self._parts = parts
+                    missed = self._completed([row["id"] for row in missed], converted)
+                    self._parts = [parts[0][:1]]
+                if missed:
+                    yield missed
+            look += 1
+            self.exact = self._pages <= 1 or not self._has_moved(begun, last)
+            if self.exact or look == LOOKS:
+                self._parts = parts
+                return
+            self._log("zoho.list_moved", module=self._module)
+            self._parts = [parts[0][:1]]
+
+    def _has_moved(self, begun: datetime | None, last: datetime) -> bool:
+        """Whether records changed or went while the list was read."""
+        if begun is None or last >= begun:
+            return True
+        headers = {"If-Modified-Since": f"{begun.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00"}
+        try:
+            params = {"type": "all", "per_page": 1, "page": 1}
+            return bool(self._client.get(f"{self._module}/deleted", params, headers=headers).rows)
+        except Refused:
+            return True
+
+    def _whole(self, since: datetime, converted: str) -> Iterator[list[Row]]:
+        """One list, begun again behind the last moment seen where Zoho ends it."""
         begin, stalled = since, 0
         while True:
             last = yield from self._once(begin, converted)
@@ -79,12 +129,13 @@ class Lists:
                 if gathered:
                     yield gathered
                 return last
+            self._pages += 1
             rows = self._joined(halves, answers)
             more = any(answer.info.get("more_records") for answer in answers)
             if not more and halves:
                 rows += self._completed(list(halves), converted)
             if rows:
-                last = max(datetime.fromisoformat(row["Modified_Time"]).astimezone(UTC) for row in rows)
+                last = max(map(moment_of, rows))
                 gathered += rows
             if gathered and (not more or number % PAGES_AT_ONCE == 0):
                 yield gathered

@@ -28,7 +28,7 @@ from crmbridge.connectors.zoho.bulk import BulkRead
 from crmbridge.connectors.zoho.client import Answer, Client, Refused, is_hidden, is_not_allowed
 from crmbridge.connectors.zoho.history import StageHistory
 from crmbridge.connectors.zoho.ids import IdSet
-from crmbridge.connectors.zoho.lists import LIMITS, Lists
+from crmbridge.connectors.zoho.lists import LIMITS, Lists, moment_of
 from crmbridge.connectors.zoho.mapping import Decoder, nothing
 from crmbridge.connectors.zoho.objects import BULK_READ_NOT, HISTORIES, Module
 from crmbridge.connectors.zoho.queries import Place, Queries
@@ -192,21 +192,21 @@ class Puller:
                 at = (_moment(rows[-1]["Modified_Time"]), str(rows[-1]["id"]))
                 yield from self._news(source, rows, state, at[0])
             if not self._queries.has_more(answer) or not rows:
+                source.whole = source.from_start
                 return
         self._lists.start(source.module.name, source.names)
         for rows in self._lists.changed(max(at[0], begin), converted="both"):
-            last = max(_moment(row["Modified_Time"]) for row in rows)
-            yield from self._news(source, rows, state, last)
+            yield from self._news(source, rows, state, max(map(moment_of, rows)))
+        source.whole = source.from_start and self._lists.exact
 
     def _converted(self, source: Source, state: State) -> Iterator[tuple[Page, State]]:
         """Converted leads, which queries and jobs may not show."""
-        source.whole = False
         begin = _moment(state["converted"]) - OVERLAP if "converted" in state else EPOCH
         self._lists.start(source.module.name, source.names)
         for rows in self._lists.changed(begin, converted="true"):
-            state["converted"] = _text(max(_moment(row["Modified_Time"]) for row in rows))
-            page = self._news(source, rows, state, _moment(state["since"]), converted=True)
-            yield from page
+            state["converted"] = _text(max(map(moment_of, rows)))
+            yield from self._news(source, rows, state, _moment(state["since"]), converted=True)
+        source.whole = source.whole and begin == EPOCH and self._lists.exact
 
     def _news(
         self,
