@@ -37,7 +37,10 @@ class ZohoSubject(Subject):
     objects = ("lead", "contact", "deal", "account")
     page_sizes = (None, 4)
     writes = tuple(CATALOGUE)
-    faults = frozenset({"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record"})
+    faults = frozenset(
+        {"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record", "throttled"}
+        | {"read_quota", "denied", "new_field", "lost_field", "lost_own_field"}
+    )
 
     bulk_write = False
 
@@ -98,6 +101,9 @@ class ZohoSubject(Subject):
         name = next(each["api_name"] for each in module.fields if each["field_label"] == label_of(key))
         self.org.put(module.name, {name: value}, identifier=identifier)
 
+    def _reads(self) -> str:
+        return "GET /crm/v8/Leads?" if self.read_by == "list" else "POST /crm/v8/coql"
+
     def fault(self, name: str, identifier: str = "") -> None:
         org = self.org
         if name == "reject":
@@ -112,6 +118,22 @@ class ZohoSubject(Subject):
             org.modules["Leads"].fields.append(
                 field(99, "Score_X", "picklist", "CRMBridge Score", custom_field=True)
             )
+        elif name == "throttled":
+            org.busy(self._reads())
+        elif name == "read_quota":
+            org.busy(self._reads(), skip=1, **{"X-API-CREDITS-REMAINING": "0"})
+        elif name == "denied":
+            org.switches.revoked = True
+            org.refused_tokens |= org.tokens.keys()
+        elif name == "new_field":
+            org.modules["Leads"].fields.append(field(98, "Drift", "text", custom_field=True))
+            org.put("Leads", {"Drift": "drifted"}, identifier=identifier)
+        elif name == "lost_field":
+            org.lose("Leads", "Campaign_Code")
+        elif name == "lost_own_field":
+            label = label_of("grade")
+            fields = org.modules["Leads"].fields
+            org.lose("Leads", next(each["api_name"] for each in fields if each["field_label"] == label))
         elif name == "quota":
             org.busy("PUT /crm/v8/", **{"X-API-CREDITS-REMAINING": "0"})
         else:

@@ -39,6 +39,8 @@ class Switches:
     """Fields that jobs do not take in this org."""
     jobs_fire: bool = False
     """Whether a Bulk Write job fires automations."""
+    revoked: bool = False
+    """Whether the refresh token was revoked."""
     customizes: bool = True
     """Whether the user's profile has the permission Customize Zoho CRM."""
     counts: bool = True
@@ -77,6 +79,8 @@ class Fault:
     answer: tuple[int, Any, dict[str, str]] | None = None
     kind: str = "before"
     times: int = 1
+    skip: int = 0
+    """Requests that are let by before."""
     drop: bool = False
     half: bool = False
 
@@ -170,6 +174,14 @@ class Org:
             row.update(values)
             return identifier
 
+    def lose(self, module: str, name: str) -> None:
+        """Remove a field and what it holds, as an admin would."""
+        known = self.modules[module].field(name)
+        assert known is not None
+        self.modules[module].fields.remove(known)
+        for row in self.modules[module].rows.values():
+            row.pop(name, None)
+
     def delete(self, module: str, identifier: str, *, permanent: bool = False, silent: bool = False) -> None:
         """Delete a record; `silent`: it is in no list of deleted ones (merged)."""
         with self.lock:
@@ -191,9 +203,11 @@ class Org:
     def fault(self, where: str, **more: Any) -> None:
         self.faults.append(Fault(where, **more))
 
-    def busy(self, where: str, times: int = 1, status: int | None = None, **headers: str) -> None:
+    def busy(
+        self, where: str, times: int = 1, status: int | None = None, skip: int = 0, **headers: str
+    ) -> None:
         body = {"code": "TOO_MANY_REQUESTS", "details": {}, "message": "too many requests", "status": "error"}
-        self.fault(where, answer=(status or self.switches.busy_status, body, headers), times=times)
+        self.fault(where, answer=(status or self.switches.busy_status, body, headers), times=times, skip=skip)
 
     @staticmethod
     def user(identifier: str, name: str, status: str = "active") -> dict[str, Any]:
@@ -221,7 +235,9 @@ class Org:
 
     def take_fault(self, line: str) -> Fault | None:
         for fault in self.faults:
-            if fault.where in line:
+            if fault.where in line and fault.skip:
+                fault.skip -= 1
+            elif fault.where in line:
                 fault.times -= 1
                 if fault.times <= 0:
                     self.faults.remove(fault)

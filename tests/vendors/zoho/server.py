@@ -60,7 +60,7 @@ class ZohoServer:
             return 200, {"error": "invalid_client"}
         if form.get("client_secret") != CLIENT_SECRET:
             return 200, {"error": "invalid_client_secret"}
-        if form.get("refresh_token") != REFRESH_TOKEN:
+        if form.get("refresh_token") != REFRESH_TOKEN or org.switches.revoked:
             return 200, {"error": "invalid_code"}
         org.token_requests = [each for each in org.token_requests if org.now - each < timedelta(minutes=10)]
         if len(org.token_requests) >= 10:

@@ -58,7 +58,7 @@ class Lists:
     def changed(self, since: datetime, *, converted: str) -> Iterator[list[Row]]:
         """Rows changed since a moment, that moment included, in pages by the order of change.
 
-        A row that changes or goes while a list is read shifts those behind it by one, and one may fall into the
+        A row that changes or goes while a list is read shifts those behind it, and one may fall into the
         gap between two pages. Where that can have happened, the ids are looked through once more.
         """
         self.exact, seen = True, IdSet()
