@@ -93,9 +93,10 @@ class _Metrics:
         from crmbridge.metrics.efficiency import EfficiencyMetric
         from crmbridge.metrics.need import NeedMetric
         from crmbridge.metrics.pipeline import PipelineMetric
+        from crmbridge.metrics.segments import SegmentsMetric
         from crmbridge.metrics.value import ValueMetric
 
-        return [NeedMetric, EfficiencyMetric, PipelineMetric, ValueMetric]
+        return [NeedMetric, EfficiencyMetric, PipelineMetric, ValueMetric, SegmentsMetric]
 
 
 BUILT_IN = {

@@ -47,6 +47,11 @@ _UNITS: Final = {
     "mean_order": "the main currency",
     "order_chance_12m": "share, 0 to 1",
     "days_since_order": "days",
+    "spent_so_far": "the main currency",
+    "pause_chance": "share, 0 to 1",
+    "share": "share, 0 to 1",
+    "share_of_spent": "share, 0 to 1",
+    "usual_days": "days",
 }
 _DERIVED: Final = {
     "orders_12m": "Orders expected within the next 365 days",
@@ -57,6 +62,11 @@ _DERIVED: Final = {
     "days_since_order": "Days since the last order",
     "value_from": "Where the chance comes from: bg_nbd, empirical or contract",
     "value_note": "Why there is no value",
+    "recency_score": "Score of the last order's day, 1 (long ago) to 5; equal days score alike",
+    "frequency_score": "Score of the number of orders, 1 (few) to 5; equal numbers score alike",
+    "money_score": "Score of what was spent, 1 (little) to 5; equal sums score alike",
+    "spent_so_far": "What all orders came to, refunds taken off",
+    "pause_chance": "The chance of so long a pause if the customer kept the own rhythm",
 }
 _EFFICIENCY: Final = {
     "raw": "The rate on its own, not drawn towards the peers",
