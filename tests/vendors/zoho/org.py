@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -39,6 +39,7 @@ class Switches:
     """Fields that jobs do not take in this org."""
     jobs_fire: bool = False
     """Whether a Bulk Write job fires automations."""
+    token_seconds: int = 3_600
     revoked: bool = False
     """Whether the refresh token was revoked."""
     customizes: bool = True
@@ -129,6 +130,8 @@ class Org:
     workflows: int = 0
     cadences: int = 0
     refused_tokens: set[str] = field(default_factory=set)
+    before_query: Callable[[], object] = lambda: None
+    """Called before each query is answered."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:

@@ -67,14 +67,15 @@ class ZohoServer:
             return 400, THROTTLED
         org.token_requests.append(org.now)
         name = f"1000.access-{len(org.tokens) + 1}"
-        org.tokens[name] = org.now + timedelta(hours=1)
+        org.tokens[name] = org.now + timedelta(seconds=org.switches.token_seconds)
         while len(org.tokens) - len(org.refused_tokens) > 15:
             org.refused_tokens.add(next(each for each in org.tokens if each not in org.refused_tokens))
+        domain = self.url if self.api_domain is None else self.api_domain
         return 200, {
             "access_token": name,
-            "api_domain": self.api_domain or self.url,
+            **({"api_domain": domain} if domain else {}),
             "token_type": "Bearer",
-            "expires_in": 3600,
+            "expires_in": org.switches.token_seconds,
         }
 
 
@@ -121,6 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         if org.active > EDITIONS[org.edition][2]:
             self._send(429, api.Refuse(429, "TOO_MANY_REQUESTS", "too many requests").body, {})
             return
+        if request.path.endswith("/coql"):
+            org.before_query()
         with org.lock:
             status, body, headers = self._answer(org, request)
         if fault is not None and fault.kind == "after":

@@ -123,6 +123,7 @@ class ZohoConnector(Connector):
             disqualified=frozenset(options.disqualified),
             outcomes=options.outcomes,
             parents=self.parents,
+            currency=str(self.schema.organisation.get("iso_code") or "") or None,
         )
 
     def parents(self, ids: Sequence[str]) -> Mapping[str, str]:

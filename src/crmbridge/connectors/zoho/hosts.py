@@ -89,6 +89,14 @@ def content_of(api: str) -> str:
     return f"https://{centre.content}"
 
 
+def api_of(accounts: str) -> str:
+    """The API server of a sign-in's data centre; on this machine they are one."""
+    if is_loopback(accounts):
+        return accounts
+    host = urlsplit(accounts).hostname
+    return next(f"https://{each.api}" for each in DATA_CENTRES.values() if each.accounts == host)
+
+
 def _is_one_of(url: str, hosts: set[str]) -> bool:
     parts = urlsplit(url)
     return parts.scheme == "https" and parts.port in (None, 443) and parts.hostname in hosts

@@ -41,6 +41,8 @@ class Meaning:
     outcomes: Mapping[str, str] = field(default_factory=dict)
     parents: Callable[[Sequence[str]], Mapping[str, str]] = lambda ids: {}
     """The module of each What_Id that says none, as far as it is known."""
+    currency: str | None = None
+    """Of amounts whose record names none: the org's."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,10 @@ class Decoder:
         }.items():
             if name in texts:
                 raw[field_name] = texts[name]
+        if self._meaning.currency and "amount" in raw:
+            home = pa.scalar(self._meaning.currency, pa.string())
+            named = raw.get("currency", pa.nulls(len(texts["id"]), pa.string()))
+            raw["currency"] = pc.if_else(raw["amount"].is_valid(), pc.fill_null(named, home), named)
         if FORMER in texts:
             raw["from_stage"] = texts[FORMER]
         if self._module.object == "lead":

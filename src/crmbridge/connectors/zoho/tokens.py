@@ -15,7 +15,7 @@ import httpx2
 from pydantic import ValidationError
 
 from crmbridge.connectors.base import Context
-from crmbridge.connectors.http import Passing, Token, Vault, retrying
+from crmbridge.connectors.http import EARLY, Passing, Token, Vault, retrying
 from crmbridge.connectors.zoho import hosts
 from crmbridge.connectors.zoho.options import Options
 from crmbridge.errors import AuthError, TransientError
@@ -126,7 +126,9 @@ class Fetch:
             raise Passing(f"{type(error).__name__} at {self._options.accounts_url}") from error
 
     def _token(self, body: dict[str, Any], now: datetime) -> Token:
-        domain = self._options.api_domain or body.get("api_domain")
+        domain = (
+            self._options.api_domain or body.get("api_domain") or hosts.api_of(self._options.accounts_url)
+        )
         try:
             base = hosts.base_of(str(domain))
         except ValueError:
@@ -140,9 +142,11 @@ class Fetch:
         # Older servers gave `expires_in` in milliseconds, with `expires_in_sec` beside it.
         seconds = body.get("expires_in_sec") or body.get("expires_in") or _EXPIRES
         try:
+            life = timedelta(seconds=min(float(seconds), _EXPIRES))
             return Token(
                 access=body["access_token"],
-                expires_at=now + timedelta(seconds=min(float(seconds), _EXPIRES)),
+                # One that lives no longer than it is renewed early is used for half its life.
+                expires_at=now + max(life, EARLY + life / 2),
                 base_url=base,
             )
         except (ValidationError, ValueError, TypeError) as error:
