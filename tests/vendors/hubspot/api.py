@@ -203,6 +203,8 @@ class Api:
         kind = self._kind(groups[0])
         _only(body, "inputs")
         inputs = _inputs(body, 100)
+        if self.portal.switches.trace_refused and any("objectWriteTraceId" in each for each in inputs):
+            raise bad('Invalid input JSON: Unrecognized field "objectWriteTraceId"')
         ids = [_text(each, "id") for each in inputs]
         twice = sorted({each for each in ids if ids.count(each) > 1})
         if twice:

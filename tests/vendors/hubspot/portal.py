@@ -116,6 +116,8 @@ class Switches:
 
     trace_on_update: bool = True
     """objectWriteTraceId makes a batch update answer 207 with the bad records named; else 400 for all."""
+    trace_refused: bool = False
+    """A batch update does not know objectWriteTraceId and refuses it."""
     ids_as_text: bool = False
     """hs_object_id is ordered and compared as text in searches; else as a number."""
     mixed_ids: bool = False

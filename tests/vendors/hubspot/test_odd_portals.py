@@ -169,6 +169,21 @@ def test_a_leads_stage_and_its_entry_are_found_whatever_the_portal_names_them(
     assert found.converted_at == datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["hs_lifecyclestage_customer_date", "hs_v2_date_entered_customer", "hs_v2_date_entered_customer_1234"],
+)
+def test_when_a_contact_became_a_customer_is_found_under_either_name(
+    hub: Hub, portal: Portal, name: str
+) -> None:
+    known = portal.properties["contacts"]
+    known.pop("hs_lifecyclestage_customer_date")
+    known[name] = definition(name, "datetime", read_only=True)
+    one = portal.add("contacts", {name: "2026-02-03T04:05:06Z"}, created=OLD)
+    found: Any = hub.pull("lead", lead_object="contacts").records[one]
+    assert (found.is_converted, found.converted_at) == (True, datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC))
+
+
 def test_a_pipeline_without_words_for_its_stages_is_read(hub: Hub, portal: Portal) -> None:
     bare = {"id": "9", "label": "", "stages": [{"id": "91", "metadata": None}, {"id": "92"}]}
     portal.pipelines["deals"] = [bare]

@@ -69,6 +69,22 @@ def test_only_the_records_to_blame_are_rejected(
     assert hub.server.count(UPDATE) <= (1 if trace else 1 + 2 * bad * math.ceil(math.log2(100)))
 
 
+def test_where_updates_do_not_take_trace_ids_they_go_without(
+    hub: Hub, portal: Portal, companies: list[str]
+) -> None:
+    portal.switches.trace_refused = True
+    portal.switches.trace_on_update = False
+    portal.rejects[companies[0]] = "INVALID_INTEGER"
+    writer = hub.writer()
+    outcomes = {each.id: each for each in writer.write("account", changes(companies[:4]))}
+    assert states(outcomes) == {"sent": 3, "rejected": 1}
+    before = hub.server.count(UPDATE)
+    assert states({each.id: each for each in writer.write("account", changes(companies[4:104]))}) == {
+        "sent": 100
+    }
+    assert hub.server.count(UPDATE) == before + 1
+
+
 def test_a_property_that_is_missing_is_told_by_its_name_without_asking_for_each(
     hub: Hub, portal: Portal, companies: list[str]
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from operator import itemgetter
@@ -53,6 +53,8 @@ class Facts:
     stages: Stages = field(default_factory=Stages)
     currency: str | None = None
     lead_is_contact: bool = False
+    entries: Sequence[str] = ()
+    """Properties that hold when a stage was entered."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Mapper:
         chosen: Mapping[str, str],
         bodies: bool,
     ) -> None:
-        self.object_name, self.kind, self.facts = object_name, kind, facts
+        entries = tuple(name for name in sorted(properties) if name.startswith(objects.ENTRIES))
+        self.object_name, self.kind, self.facts = object_name, kind, replace(facts, entries=entries)
         self.schema = schema(object_name)
         self.sources = self._sources(properties, chosen)
         self.own = {
@@ -275,10 +278,10 @@ def _number(text: object) -> float | None:
 def _lead(row: Values, properties: Raw, facts: Facts) -> None:
     if facts.lead_is_contact:
         dates = [
-            properties.get(name)
-            for name in ("hs_lifecyclestage_opportunity_date", "hs_lifecyclestage_customer_date")
+            moment(properties.get(f"hs_lifecyclestage_{stage}_date")) or _entered(properties, stage, facts)
+            for stage in ("opportunity", "customer")
         ]
-        entered = [at for at in map(moment, dates) if at is not None]
+        entered = [at for at in dates if at is not None]
         is_converted = bool(entered) or properties.get("lifecyclestage") in objects.CONVERTED_STAGES
         converted_at = min(entered, default=None)
         is_disqualified = not is_converted and row.get("status") in objects.DISQUALIFIED_STATUSES
@@ -289,7 +292,7 @@ def _lead(row: Values, properties: Raw, facts: Facts) -> None:
         told = next(filter(None, (properties.get(name) for name in objects.CATEGORIES)), None)
         category = str(told).upper() if told else facts.stages.category(stage)
         is_converted, is_disqualified = category == "QUALIFIED", category in objects.DISQUALIFIED_STATUSES
-        entered_at = _entered(properties, stage) if is_converted or is_disqualified else None
+        entered_at = _entered(properties, stage, facts) if is_converted or is_disqualified else None
         converted_at = entered_at if is_converted else None
         row["closed_at"] = entered_at
     row["is_converted"], row["is_disqualified"] = is_converted, is_disqualified
@@ -299,17 +302,18 @@ def _lead(row: Values, properties: Raw, facts: Facts) -> None:
         row |= dict.fromkeys(("converted_account_id", "converted_contact_id", "converted_deal_id"))
 
 
-def _entered(properties: Raw, stage: str) -> datetime | None:
+def _entered(properties: Raw, stage: str, facts: Facts) -> datetime | None:
     """When the record entered its stage: HubSpot puts the stage's id into the property's name, and a number
     of the portal's own behind it where the id is no number.
     """
     name = "".join(letter if letter.isalnum() else "_" for letter in stage).lower()
-    for beginning in (f"hs_v2_date_entered_{name}", f"hs_date_entered_{name}"):
-        if properties.get(beginning):
-            return moment(properties[beginning])
-        numbered = f"{beginning}_"
-        for known, text in properties.items():
-            if text and known.startswith(numbered) and known[len(numbered) :].isdigit():
+    for beginning in objects.ENTRIES:
+        exact = beginning + name
+        for known in facts.entries:
+            text = properties.get(known)
+            if text and (
+                known == exact or (known.startswith(f"{exact}_") and known[len(exact) + 1 :].isdigit())
+            ):
                 return moment(text)
     return None
 

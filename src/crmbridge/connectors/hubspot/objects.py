@@ -234,6 +234,8 @@ STAMPS: Final = frozenset(
     {"hs_object_id", "hs_lastmodifieddate", "lastmodifieddate", "hs_updated_by_user_id", MERGED, *CREATED}
 )
 """Never attributes: the record's own fields under other names, and what every write changes."""
+ENTRIES: Final = ("hs_v2_date_entered_", "hs_date_entered_")
+"""Beginnings of names of properties that hold when a stage was entered."""
 CLOCKS: Final = (
     "hs_time_in_",
     "hs_v2_time_in_",
