@@ -73,9 +73,9 @@ def test_a_connection_closed_while_idle_costs_no_second_write(hub: Hub, portal: 
     writer = hub.writer()
     hub.server.faults.append(Fault("batch/read", manner="closes"))
     assert set(writer.read("account", ids)) == set(ids)
-    # Whether the close is noticed before the write leaves is a race; that it leaves once is not.
+    # Whether the close is noticed before the write leaves is a race; that it never leaves twice is not.
     assert {each.state for each in writer.write("account", scored(ids))} <= {"sent", "unknown"}
-    assert hub.server.count(UPDATE) == 1
+    assert hub.server.count(UPDATE) <= 1
 
 
 def test_an_answer_without_a_body_is_none(hub: Hub, portal: Portal) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from crmbridge.errors import AuthError, CRMBridgeError, SettingsError, TransientError
 from crmbridge.model.records import Activity, Contact, Deal, Lead, Order, Rep, StageChange
+from crmbridge.testing import pulled
 from tests.vendors.hubspot.conftest import Hub
 from tests.vendors.hubspot.portal import Portal, iso
 from tests.vendors.hubspot.server import Fault
@@ -441,6 +442,29 @@ def test_the_history_of_a_stage_becomes_its_changes(hub: Hub, portal: Portal) ->
     ]
     assert changes[1].rep_id == "77"
     assert len({each.id for each in changes}) == 5
+
+
+@pytest.mark.parametrize("with_deals", [True, False])
+def test_changes_that_hubspot_has_forgotten_are_not_taken_for_gone(
+    hub: Hub, portal: Portal, with_deals: bool
+) -> None:
+    stages = ("appointmentscheduled", "contractsent")
+    deal = portal.add("deals", {"dealstage": stages[0]}, created=OLD)
+    for step in range(1, 19):
+        portal.set("deals", deal, {"dealstage": stages[step % 2]}, at=OLD + timedelta(days=step))
+    whole = hub.pull("stage_change")
+    assert (len(whole.records), whole.complete) == (19, True)
+    for step in range(19, 30):
+        portal.set("deals", deal, {"dealstage": stages[step % 2]}, at=OLD + timedelta(days=step))
+    connector = hub.connector()
+    if with_deals:
+        list(connector.pull("deal", None))
+    later = pulled(connector.pull("stage_change", None))
+    assert not later.complete
+    changes = [each for each in later.records.values() if isinstance(each, StageChange)]
+    # The oldest entry's former stage is forgotten: what is known of it stays.
+    assert len(changes) == 19
+    assert all(each.from_stage is not None for each in changes)
 
 
 def test_stage_changes_come_with_the_deals_and_cost_no_call(hub: Hub, portal: Portal) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def test_every_call_and_answer_of_a_run_is_as_described(hub: Hub, portal: Portal
     small(portal)
     connector = hub.connector(api=api, bodies=True)
     connector.org()
+    assert {item.state for item in connector.check()} == {"ok"}
     cursors = {name: list(connector.pull(name, None))[-1].cursor for name in connector.objects()}
     writer = hub.writer(api=api)
     (lead, *_) = portal.records["leads"]
@@ -109,6 +110,9 @@ def test_every_call_and_answer_of_a_run_is_as_described(hub: Hub, portal: Portal
     writer.read("lead", [lead])
     portal.archive("contacts", next(iter(portal.records["contacts"])))
     hub.clock.now = hub.clock.now.replace(hour=15)
+    for name in connector.objects():
+        list(hub.connector(api=api, bodies=True).pull(name, cursors[name]))
+    hub.clock.now += timedelta(days=2)
     for name in connector.objects():
         list(hub.connector(api=api, bodies=True).pull(name, cursors[name]))
     list(writer.uninstall(dry_run=False))

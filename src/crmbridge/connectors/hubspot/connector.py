@@ -21,7 +21,7 @@ from crmbridge.connectors.hubspot.options import Options
 from crmbridge.connectors.hubspot.reading import PAGE, Reader
 from crmbridge.connectors.hubspot.schema import Property, read_properties
 from crmbridge.connectors.hubspot.spool import Spool
-from crmbridge.connectors.hubspot.stages import Stages, read_stages, stage_changes
+from crmbridge.connectors.hubspot.stages import Stages, is_cut, read_stages, stage_changes
 from crmbridge.errors import AuthError, SettingsError
 from crmbridge.model.columns import to_table
 from crmbridge.model.records import ObjectName, Rep, StageChange
@@ -55,6 +55,7 @@ class HubSpotConnector(Connector):
         self._block = block
         self._properties: dict[str, Mapping[str, Property]] = {}
         self._spool: Spool | None = None
+        self._is_cut = False
 
     def objects(self) -> Sequence[ObjectName]:
         """All of the model's; without contacts where they are the leads."""
@@ -210,7 +211,8 @@ class HubSpotConnector(Connector):
                 return
             for table, aside in spool.parts():
                 yield Page("stage_change", table, cursor or {}, set_aside=aside)
-            yield Page("stage_change", to_table("stage_change", []), spool.end, complete=cursor is None)
+            is_all = cursor is None and not self._is_cut
+            yield Page("stage_change", to_table("stage_change", []), spool.end, complete=is_all)
             return
         feed = self._feed(objects.DEALS, ("hs_object_id",), objects.DEALS.history)
         was_there = cursor is not None
@@ -220,7 +222,8 @@ class HubSpotConnector(Connector):
                 after: Cursor = {"of": objects.DEALS.name, **block.state.stored()}
                 table = to_table("stage_change", changes)
                 was_there = True
-                yield Page("stage_change", table, after, set_aside=aside, complete=block.is_all)
+                is_all = block.is_all and not self._is_cut
+                yield Page("stage_change", table, after, set_aside=aside, complete=is_all)
         except Refused as error:
             self._without(objects.DEALS.name, error, was_there=was_there)
 
@@ -231,6 +234,8 @@ class HubSpotConnector(Connector):
             found, unfit = stage_changes(raw, self._users, self._deal_stages)
             changes += found
             aside += unfit
+            # What HubSpot has forgotten is not gone.
+            self._is_cut = self._is_cut or is_cut(raw)
         return changes, aside
 
     # Reps

@@ -16,6 +16,8 @@ from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused, l
 from crmbridge.connectors.hubspot.moments import milliseconds, moment
 from crmbridge.model.records import StageChange
 
+HISTORY: Final = 20
+"""Former values that HubSpot keeps."""
 _LEAD_STAGES: Final[Mapping[str, str]] = {
     "qualified-stage-id": "QUALIFIED",
     "unqualified-stage-id": "UNQUALIFIED",
@@ -96,13 +98,20 @@ def _stage(label: str, raw: Json) -> Stage:
     return Stage(label, is_closed, is_won, str(category).upper() if category else None)
 
 
+def is_cut(deal: Mapping[str, Any]) -> bool:
+    """Whether the deal's history may have begun before its oldest entry."""
+    return len((deal.get("propertiesWithHistory") or {}).get("dealstage") or ()) >= HISTORY
+
+
 def stage_changes(
     deal: Mapping[str, Any], reps: Mapping[str, str], stages: Stages
 ) -> tuple[list[StageChange], list[SetAside]]:
     """The changes of a deal's stage, oldest first. `reps` gives the owner of a user's id; the stages
     are named by their labels.
 
-    A value written again is no change. Of several within a millisecond the order is HubSpot's.
+    A value written again is no change. Of several within a millisecond the order is HubSpot's. Of a history
+    that was cut off the oldest entry is left out: from which stage it came is not known any more, and was
+    perhaps told when it was.
     """
     identifier = str(deal["id"])
     entries = (deal.get("propertiesWithHistory") or {}).get("dealstage") or ()
@@ -110,7 +119,10 @@ def stage_changes(
     aside: list[SetAside] = []
     former: str | None = None
     taken: dict[int, int] = {}
-    for entry in _oldest_first(entries):
+    ordered = _oldest_first(entries)
+    if is_cut(deal):
+        former = str(ordered.pop(0).get("value") or "") or None
+    for entry in ordered:
         stage = str(entry.get("value") or "")
         if not stage or stage == former:
             continue
