@@ -9,7 +9,7 @@ import socket
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -441,70 +441,3 @@ def test_objects_may_be_missing_one_and_all(stand, org):
     items = {item.name: item for item in connector.check()}
     assert items["lead: Lead"].state == "failed"
     assert items["order: Order"].state == "warning"
-
-
-# -- lookups --
-
-
-def test_a_rep_has_the_name_of_the_role(stand, org):
-    role = org.put("UserRole", {"Name": "Sales EMEA"})
-    org.put("User", {"Id": INTEGRATION, "UserRoleId": role})
-    org.advance(minutes=30)
-    records = read(stand, name="rep").records
-    assert records[INTEGRATION].role == "Sales EMEA"
-    assert {record.role for record in records.values()} == {"Sales EMEA", None}
-    org.disabled.add("UserRole")
-    assert "role" not in read(stand, name="rep").records[INTEGRATION].model_fields_set
-
-
-def test_a_conversion_has_its_moment_by_every_way_of_reading(stand, org):
-    ids = leads(org, 2_100)
-    org.advance(days=1)
-    moments = {}
-    for each in (ids[0], ids[700]):
-        made = org.convert(each)
-        moments[each] = org.now.replace(microsecond=0)
-        org.advance(minutes=13)
-    org.advance(minutes=30)
-    by_rest, by_bulk = read(stand), read(stand, **BULK)
-    for found in (by_rest, by_bulk):
-        converted = {key: each.converted_at for key, each in found.records.items() if each.converted_at}
-        assert converted == moments
-    assert len(org.calls("FROM%20LeadHistory")) == 2
-    # A lead that is read again later, alone, keeps it.
-    org.put("Lead", {"Id": ids[0]})
-    org.advance(minutes=30)
-    assert read(stand, by_rest.cursor).records[ids[0]] == by_rest.records[ids[0]].model_copy(
-        update={"modified_at": datetime.fromisoformat(org.rows["Lead"][ids[0]]["SystemModstamp"])}
-    )
-    record = by_rest.records[ids[700]]
-    chain = (record.converted_account_id, record.converted_contact_id, record.converted_deal_id)
-    assert chain == tuple(made.values())
-    for name, key in (("account", chain[0]), ("contact", chain[1]), ("deal", chain[2])):
-        assert key in read(stand, name=name).records
-
-
-def test_where_no_history_is_kept_a_conversion_stands_on_its_day(stand, org):
-    ids = leads(org, 3)
-    org.advance(days=2)
-    org.convert(ids[0])
-    org.disabled.add("LeadHistory")
-    org.advance(minutes=30)
-    lead = read(stand).records[ids[0]]
-    assert lead.converted_at is not None
-    assert lead.converted_at.astimezone(world(stand).zone).time() == time()
-
-
-def test_of_merged_leads_the_loser_goes_and_the_master_comes_again(stand, org):
-    master, loser, other = leads(org, 3)
-    cursor = read(stand).cursor
-    org.merge("Lead", master, loser)
-    org.advance(minutes=30)
-    found = read(stand, cursor)
-    assert set(found.deleted) == {loser}
-    assert master in found.records
-    assert loser not in found.records
-    org.undelete("Lead", loser)
-    org.advance(minutes=30)
-    assert loser in read(stand, found.cursor).records
-    assert other not in found.records

@@ -22,9 +22,9 @@ from crmbridge.connectors.salesforce.client import Client
 from crmbridge.connectors.salesforce.errors import Refused
 
 PAGE_ROWS: Final = 50_000
-BLOCK_BYTES: Final = 2 << 20
+BLOCK_BYTES: Final = 1 << 20
 LONGEST_ROW: Final = 128 << 20
-IN_MEMORY: Final = 16 << 20
+IN_MEMORY: Final = 1 << 20
 _UNSUPPORTED: Final = (
     "not supported by the bulk api",
     "compound data not supported",
