@@ -378,6 +378,32 @@ def test_check_tells_the_limit_even_where_no_header_does(stand, org):
     assert calls.state == "warning"
 
 
+def test_check_tells_what_the_first_run_costs_and_where_that_is_too_much(stand, org):
+    leads(org, 4_100)
+
+    def cost(**more: Any) -> Any:
+        connector = SalesforceConnector(replace(world(stand), **more))
+        return next(item for item in connector.check() if item.name == "cost of the first run")
+
+    calls = int(re.findall(r"about (\d+) calls", cost().detail)[0])
+    org.requests.clear()
+    connector = SalesforceConnector(world(stand), sleep=no_sleep)
+    for name in connector.objects():
+        list(connector.pull(name, None))
+    assert calls * 0.7 <= len(org.calls("/services/data")) <= calls
+    dear = cost(api_budget=0.0004)
+    assert dear.state == "warning"
+    assert "may be used today" in dear.detail
+
+
+def test_an_object_with_too_many_rows_to_count_is_no_failure(stand, org):
+    body = b'[{"errorCode":"QUERY_TIMEOUT","message":"Your query request was running for too long."}]'
+    org.faults.append(on("COUNT()%20FROM%20Task", status=400, body=body, times=99))
+    (task,) = [item for item in SalesforceConnector(world(stand)).check() if item.name == "activity: Task"]
+    assert task.state != "failed"
+    assert "too many rows to count" in task.detail
+
+
 # -- what the user may not see --
 
 

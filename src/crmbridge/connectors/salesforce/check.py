@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from crmbridge.connectors.base import CheckItem, Org
+from crmbridge.connectors.salesforce.bulk import PAGE_ROWS as BULK_ROWS
 from crmbridge.connectors.salesforce.client import Client
 from crmbridge.connectors.salesforce.errors import Refused
 from crmbridge.connectors.salesforce.objects import SOBJECTS, SObject
@@ -13,8 +14,9 @@ from crmbridge.connectors.salesforce.pull import ObjectReader
 from crmbridge.errors import AuthError, SettingsError, TransientError
 
 PAGE_ROWS: Final = 2_000
-OVERHEAD: Final = 3
-"""Calls of a read beside its pages: describe, deletions, and one to spare."""
+JOB_CALLS: Final = 10
+OVERHEAD: Final = 2
+"""Calls of a whole read beside its pages: the describe, and one to spare."""
 NEEDED: Final = frozenset({"User", "Account", "Contact", "Lead", "Opportunity"})
 
 
@@ -26,13 +28,13 @@ def check(client: Client, org: Callable[[], Org]) -> Iterator[CheckItem]:
         yield CheckItem("sign-in", "failed", f"{error.what} {error.said or ''}".strip(), error.remedy)
         return
     yield CheckItem("sign-in", "ok", f"{found.label}, org {found.id}, {client.options.auth}")
-    rows = 0
+    calls = 0
     for sobject in (each for each in SOBJECTS if each.instead_of is None):
-        item, number = _object(client, sobject)
-        rows += number
+        item, rows = _object(client, sobject)
+        calls += OVERHEAD + _pages(client, rows)
         yield item
     yield _limits(client)
-    yield _cost(client, rows)
+    yield _cost(client, calls)
 
 
 def _object(client: Client, sobject: SObject) -> tuple[CheckItem, int]:
@@ -43,16 +45,18 @@ def _object(client: Client, sobject: SObject) -> tuple[CheckItem, int]:
             remedy = f"Give the integration user's permission set Read and View All on {sobject.name}."
             detail = "the user may not read it, or the org has none"
             return CheckItem(name, "failed" if sobject.name in NEEDED else "warning", detail, remedy), 0
-        counted = int(client.get("query/", q=f"SELECT COUNT() FROM {sobject.name}")["totalSize"])  # noqa: S608
+        counted = _count(client, sobject)
     except (Refused, TransientError) as error:
         return CheckItem(name, "failed", str(error), error.remedy), 0
     wanted = {source.column for source in sobject.sources}
     hidden = sorted(wanted - set(reader.schema.types) - {"CurrencyIsoCode", "OpportunityId"})
-    detail = f"{counted:,} rows, {len(reader.schema.types)} readable fields"
+    number = "too many rows to count" if counted is None else f"{counted:,} rows"
+    detail = f"{number}, {len(reader.schema.types)} readable fields"
     if hidden:
         remedy = "Make them visible to the integration user (field-level security) where the org has them."
-        return CheckItem(name, "warning", f"{detail}; not readable: {', '.join(hidden)}", remedy), counted
-    return CheckItem(name, "ok", detail), counted
+        detail = f"{detail}; not readable: {', '.join(hidden)}"
+        return CheckItem(name, "warning", detail, remedy), counted or 0
+    return CheckItem(name, "ok", detail), counted or 0
 
 
 def _limits(client: Client) -> CheckItem:
@@ -77,11 +81,26 @@ def _ask_limits(client: Client) -> None:
         client.context.log("salesforce.no_limits", why=str(error)[:200])
 
 
-def _cost(client: Client, rows: int) -> CheckItem:
-    pages = -(-rows // PAGE_ROWS) + len(SOBJECTS) * OVERHEAD
-    return CheckItem(
-        "cost of the first run",
-        "ok",
-        f"about {pages:,} calls by REST, fewer where Bulk API 2.0 reads (over "
-        f"{client.options.rest_rows:,} rows an object); later runs read what changed",
-    )
+def _count(client: Client, sobject: SObject) -> int | None:
+    """Rows the user sees; None where there are so many that Salesforce does not get through them."""
+    try:
+        return int(client.get("query/", q=f"SELECT COUNT() FROM {sobject.name}")["totalSize"])  # noqa: S608
+    except TransientError as error:
+        client.context.log("salesforce.not_counted", object=sobject.name, said=error.said)
+        return None
+
+
+def _pages(client: Client, rows: int) -> int:
+    """Calls for the pages of a whole read; a query job is made and asked after a few times."""
+    if rows > client.options.rest_rows:
+        return -(-rows // BULK_ROWS) + JOB_CALLS
+    return max(-(-rows // PAGE_ROWS), 1)
+
+
+def _cost(client: Client, calls: int) -> CheckItem:
+    name, detail = "cost of the first run", f"about {calls:,} calls; later runs read what changed"
+    left = client.share.left
+    if left is not None and calls > left:
+        remedy = "It goes on where it stood on the following days; or raise api_budget for the first run."
+        return CheckItem(name, "warning", f"{detail}; {left:,} may be used today", remedy)
+    return CheckItem(name, "ok", detail)

@@ -42,7 +42,7 @@ class SalesforceConnector(Connector):
 
     def org(self) -> Org:
         (found,) = self.client.query(ORGANIZATION)
-        kind = "sandbox" if found.get("IsSandbox") else str(found.get("OrganizationType") or "org")
+        kind = str(found.get("OrganizationType") or "org") + (", sandbox" if found.get("IsSandbox") else "")
         return Org(id=id18(str(found["Id"])), label=f"{found.get('Name')} ({kind})")
 
     def user(self) -> str:
