@@ -225,7 +225,7 @@ def test_a_date_is_an_input_by_the_days_since_it() -> None:
     assert used["kind"] == "number"
     assert used["label"] == "Days since demo"
     assert used["assumed"] > 0
-    assert card["metrics"]["auc"]["value"] > 0.75
+    assert card["metrics"]["auc_all_inputs"]["value"] > 0.75
 
 
 def test_a_date_that_is_set_after_the_moment_of_prediction_is_blocked() -> None:

@@ -41,6 +41,7 @@ class MetricSettings(BaseModel):
     grades: tuple[float, float, float] = (70.0, 40.0, 20.0)
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     customers: Literal["auto", "buyers", "contracts"] = "auto"
     language: Literal["en", "zh"] = "en"
     seed: int = 0

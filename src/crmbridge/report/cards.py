@@ -75,6 +75,20 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Contest:
+    """The model beside another score that the CRM holds, on the same outcomes: AUC, Brier score and lift of
+    the best tenth, of the model and of the rival. `ahead` is `model`, `rival` or None where it can't be told.
+    """
+
+    rival: str
+    records: int
+    ahead: str | None
+    auc: tuple[Estimate, Estimate] | None = None
+    brier: tuple[Estimate | None, Estimate | None] = (None, None)
+    lift: tuple[Estimate | None, Estimate | None] = (None, None)
+
+
+@dataclass(frozen=True)
 class Card:
     """What a person reads of a fitted need model. Shares and chances are 0 to 1.
 
@@ -104,6 +118,7 @@ class Card:
     drift: Drift | None = None
     recalibrated: tuple[Estimate, Estimate] | None = None
     previous: str | None = None
+    arena: tuple[Contest, ...] = ()
     since: str | None = None
     until: str | None = None
     calibration: tuple[CalibrationBin, ...] = ()
@@ -151,6 +166,7 @@ def card_of(model: Model) -> Card:
             CalibrationBin(found["n"], found["predicted"], found["observed"], found["low"], found["high"])
             for found in card["calibration"]
         ),
+        arena=tuple(_contest(found) for found in card["arena"]),
         inputs=tuple(found["label"] for found in card["inputs"]),
         assumed={found["label"]: found["assumed"] for found in card["inputs"] if found["assumed"]},
         blocked=_reasons(card["blocked"]),
@@ -192,6 +208,21 @@ def _confusion(found: Mapping[str, Any]) -> Confusion:
         found["true_negatives"],
         _estimate(found["precision"]),
         _estimate(found["recall"]),
+    )
+
+
+def _contest(found: Mapping[str, Any]) -> Contest:
+    sides = found["model"], found["rival"]
+    if None in sides:
+        return Contest(found["label"], found["records"], found["ahead"])
+    model, rival = sides
+    return Contest(
+        found["label"],
+        found["records"],
+        found["ahead"],
+        (_known(model["auc"]), _known(rival["auc"])),
+        (_estimate(model["brier"]), _estimate(rival["brier"])),
+        (_estimate(next(iter(model["lift"]), None)), _estimate(next(iter(rival["lift"]), None))),
     )
 
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crmbridge.report import charts, words
+from crmbridge.report.cards import Card
 from crmbridge.report.collect import collect
 from crmbridge.report.data import EFFICIENCIES, ReportData
 from crmbridge.report.files import replacing
@@ -67,6 +68,7 @@ def _environment() -> Environment:
         many=words.many,
         interval=lambda estimate: words.interval(estimate.low, estimate.high),
         list_of=_list_of,
+        contests=_contests,
     )
     style, _, _ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
     environment.globals.update(style=Markup(style), words=words)  # noqa: S704 - our own file
@@ -75,6 +77,24 @@ def _environment() -> Environment:
 
 def _list_of(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     return ["" if row[name] is None else row[name] for name in names]
+
+
+def _contests(card: Card) -> list[list[str]]:
+    """The rows of the score arena: the model and the rival, one below the other."""
+    rows = []
+    for contest in card.arena:
+        outcomes = words.number(contest.records)
+        if contest.auc is None:
+            rows.append([contest.rival, outcomes, "too few known in time so far", "", "", ""])
+            continue
+        for side, name in enumerate(("crmbridge", contest.rival)):
+            figures = [
+                "" if found is None else f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
+                for found in (contest.auc[side], contest.brier[side], contest.lift[side])
+            ]
+            ahead = "yes" if contest.ahead == ("model", "rival")[side] else ""
+            rows.append([name, outcomes, *figures, ahead if contest.ahead else "can't be told"])
+    return rows
 
 
 def _view(data: ReportData) -> dict[str, Any]:

@@ -180,6 +180,8 @@ def _need(card: Card) -> list[RenderableType]:
         parts += [Text("\nGrades on the test (cases)", style="bold"), _confusion(card)]
     if card.drift is not None:
         parts += [Text("\nWhat has changed", style="bold"), _pairs(_drift(card.drift))]
+    if card.arena:
+        parts += [Text("\nOther scores in the CRM, on the same outcomes", style="bold"), _arena(card)]
     for heading, rows in (
         ("Blocked: known only after the outcome", card.blocked),
         ("Left out", card.dropped),
@@ -222,6 +224,30 @@ def _confusion(card: Card) -> Table:
             _with_interval(row.precision, 2),
             _with_interval(row.recall, 2),
         )
+    return table
+
+
+def _arena(card: Card) -> Table:
+    table = Table("score", "AUC", "Brier score", "lift of the best 10%", box=None, pad_edge=False)
+    table.header_style = "bold"
+    table.add_column("outcomes", justify="right")
+    table.add_column("ahead")
+    for contest in card.arena:
+        if contest.auc is None:
+            table.add_row(
+                escape(contest.rival), "too few known in time so far", "", "", f"{contest.records:,}"
+            )
+            continue
+        for side, name in enumerate(("this model", contest.rival)):
+            ahead = contest.ahead == ("model", "rival")[side]
+            table.add_row(
+                escape(name),
+                _with_interval(contest.auc[side]),
+                _with_interval(contest.brier[side]),
+                _with_interval(contest.lift[side], 2),
+                f"{contest.records:,}",
+                "yes" if ahead else "" if contest.ahead else "can't be told",
+            )
     return table
 
 

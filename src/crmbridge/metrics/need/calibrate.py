@@ -134,35 +134,33 @@ def recalibration(logit: Floats, y: Floats, weight: float, *, slope: float | Non
     x = np.column_stack([np.ones(len(y)), logit])
     start = np.array([0.0, 1.0 if slope is None else slope])
 
-    def value(found: Floats) -> float:
-        return -weight * float(log_loss(x @ found, y).sum()) - 0.5 * float(np.sum((found - start) ** 2))
+    def value(at: Floats) -> float:
+        return -weight * float(log_loss(x @ at, y).sum()) - 0.5 * float(np.sum((at - start) ** 2))
+
+    def covariance(at: Floats) -> Floats:
+        p = probability(x @ at)
+        curvature = weight * (x.T @ (x * (p * (1.0 - p))[:, None])) + np.eye(2)
+        both = np.outer(free, free)
+        return np.asarray(np.linalg.inv(curvature * both + np.diag(1.0 - free)), np.float64) * both
 
     found = start
     for _ in range(_STEPS):
-        slope_, curvature = _derivatives(x, y, weight, found, start)
-        step = free * np.linalg.solve(curvature * np.outer(free, free) + np.diag(1.0 - free), free * slope_)
+        gradient = weight * (x.T @ (y - probability(x @ found))) - (found - start)
+        step = covariance(found) @ gradient
         size = 1.0
         while value(found + size * step) < value(found) and size > 1e-6:
             size /= 2.0
         found = found + size * step
         if float(np.max(np.abs(step))) < 1e-10:
             break
-    _, curvature = _derivatives(x, y, weight, found, start)
-    held = np.diag(np.where(free > 0.0, 0.0, 1e300))
-    covariance = np.linalg.inv(curvature + held) * np.outer(free, free)
+    spread = covariance(found)
     ratio = 2.0 * weight * float(np.sum(log_loss(x @ start, y) - log_loss(x @ found, y)))
     return Recalibration(
         float(found[0]),
         float(found[1]),
-        (float(covariance[0, 0]), float(covariance[0, 1]), float(covariance[1, 1])),
+        (float(spread[0, 0]), float(spread[0, 1]), float(spread[1, 1])),
         ratio > SURELY_OFF and float(found[1]) > 0.0,
     )
-
-
-def _derivatives(x: Floats, y: Floats, weight: float, at: Floats, start: Floats) -> tuple[Floats, Floats]:
-    p = probability(x @ at)
-    gradient = weight * (x.T @ (y - p)) - (at - start)
-    return gradient, weight * (x.T @ (x * (p * (1.0 - p))[:, None])) + np.eye(2)
 
 
 def cross_fitted(logit: Floats, y: Floats, half: Ints, weight: float) -> Floats:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from crmbridge.metrics.need.arena import Rival
 from crmbridge.metrics.need.arrays import Flags, Floats, Ints, distinct
 from crmbridge.metrics.need.calibrate import calibration, calibration_error
 from crmbridge.metrics.need.design import Design
@@ -34,13 +35,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Inventory:
-    """What became of every input, for the card: rows of JSON."""
+    """What became of every input, for the card: rows of JSON; and the other scores that were found."""
 
     used: list[dict[str, Any]] = field(default_factory=list)
     blocked: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
     included: list[str] = field(default_factory=list)
+    rivals: list[Rival] = field(default_factory=list)
 
     def learned(self, design: Design, scales: Floats) -> None:
         """Add the scales of the fields that the published model uses."""

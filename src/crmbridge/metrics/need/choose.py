@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crmbridge.metrics.base import MetricSettings
+from crmbridge.metrics.need.arena import Rival, is_rival
 from crmbridge.metrics.need.arrays import Flags
 from crmbridge.metrics.need.card import Inventory
 from crmbridge.metrics.need.closing import Closings, find_leak_at_closing, is_of_closing
@@ -32,13 +33,18 @@ def choose_inputs(
 ) -> tuple[Design, Inventory]:
     """The design from the training's inputs, guarded against what only the outcome filled in.
 
-    `exclude` and `include` of the settings name inputs with or without the `attributes.` before them.
+    Another score the CRM holds is never an input. `exclude` and `include` of the settings name inputs with or
+    without the `attributes.` before them.
     """
     inventory = Inventory()
     fields = []
     for name in sorted(past.columns):
         column = past.columns[name]
         label = text.label(name, settings.window_days)
+        if is_rival(name, settings.rivals):
+            in_time = ~past.assumed(object_name, name)
+            inventory.rivals.append(Rival(label, column, in_time))
+            continue
         if _is_named(name, settings.exclude):
             inventory.excluded.append(name)
             continue

@@ -57,6 +57,21 @@ def auc(score: Floats, y: Floats, group: Ints, stratum: Ints | None = None) -> E
 
     With strata only cases of the same stratum are compared: what the score knows beyond the stratum.
     """
+    found = _auc(score, y, stratum)
+    return None if found is None else estimate(*found, group, low=0.0, high=1.0)
+
+
+def auc_difference(score: Floats, other: Floats, y: Floats, group: Ints) -> Estimate | None:
+    """By how much the AUC of one score is above that of another on the same cases; None without both
+    outcomes."""
+    first, second = _auc(score, y, None), _auc(other, y, None)
+    if first is None or second is None:
+        return None
+    return estimate(first[0] - second[0], first[1] - second[1], group, low=-1.0, high=1.0)
+
+
+def _auc(score: Floats, y: Floats, stratum: Ints | None) -> tuple[float, Floats] | None:
+    """The AUC and each case's influence on it."""
     value, pairs = 0.0, 0.0
     parts: list[tuple[Ints, float, Floats]] = []
     strata = np.zeros(len(y), np.int64) if stratum is None else stratum - stratum.min(initial=0)
@@ -83,7 +98,7 @@ def auc(score: Floats, y: Floats, group: Ints, stratum: Ints | None = None) -> E
     influence = np.zeros(len(y))
     for rows, weight, part in parts:
         influence[rows] = part * (weight / pairs)
-    return estimate(value / pairs, influence, group, low=0.0, high=1.0)
+    return value / pairs, influence
 
 
 def _midranks(values: Floats) -> Floats:

@@ -100,13 +100,15 @@ class Reader:
         self._window_days = window_days
         self._in_time = mode == "moments"
 
-    def past(self, cases: Cases, created: Ints) -> Inputs:
-        """The inputs as of each case's moment. `created` (microseconds) per case."""
+    def past(self, cases: Cases, created: Ints, ended: Ints | None = None) -> Inputs:
+        """The inputs as of each case's moment. `created`, `ended` (microseconds) per case."""
         if not self._in_time:
             return self._as_it_stands(cases)
         names = field_names(self._frame, self._object)
         extra = list(_KNOWN_ONLY) if self._object == "deal" else []
-        state = read_as_of(self._frame, self._object, cases.ids, cases.record, cases.moment, [*names, *extra])
+        state = read_as_of(
+            self._frame, self._object, cases.ids, cases.record, cases.moment, [*names, *extra], ended
+        )
         columns = dict(state.columns)
         for name in extra:
             columns[name] = columns[name].without(state.assumed)

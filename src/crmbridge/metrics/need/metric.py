@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from crmbridge.metrics.base import Frame, Metric
 from crmbridge.metrics.days import micros
 from crmbridge.metrics.need.actions import next_actions
+from crmbridge.metrics.need.arena import arena, arena_table
 from crmbridge.metrics.need.arrays import Floats, Ints, distinct
 from crmbridge.metrics.need.calibrate import Recalibration, recalibration
 from crmbridge.metrics.need.card import (
@@ -155,6 +156,7 @@ class NeedMetric(Metric):
                     {"level": refused, "ece": error.as_json()} for refused, error in decision.miscalibrated
                 ],
             },
+            "arena": arena(inventory.rivals, tested, decision.shown),
             "inputs": inventory.used,
             "blocked": inventory.blocked,
             "dropped": inventory.dropped,
@@ -182,7 +184,8 @@ class NeedMetric(Metric):
         """The cases in the design's terms, what became of every input, and the inputs."""
         training, current, created, outcomes = self._cases(object_name, frame)
         reader = Reader(frame, object_name, self.settings.window_days, training.mode)
-        past, now = reader.past(training.cases, created), reader.fields(current.sample(_NOW_SAMPLE))
+        ended = None if outcomes is None else outcomes.end[training.cases.record]
+        past, now = reader.past(training.cases, created, ended), reader.fields(current.sample(_NOW_SAMPLE))
         closings = Closings() if outcomes is None else reader.closings(outcomes, self.settings.seed)
         design, inventory = choose_inputs(
             object_name, self.settings, self._text, training.cases, past, now, closings
@@ -265,7 +268,8 @@ class NeedMetric(Metric):
             columns[field.name] if field.name in columns else pa.nulls(len(current), field.type)
             for field in schema
         ]
-        return Results(object_name, pa.Table.from_arrays(arrays, schema=schema), pa.table(details))
+        values = pa.Table.from_arrays(arrays, schema=schema)
+        return Results(object_name, values, pa.table(details), {"arena": arena_table(model.card)})
 
     def _current(self, object_name: ObjectName, frame: Frame) -> Cases:
         if object_name == "account":

@@ -46,13 +46,19 @@ def read_now(
 
 
 def read_as_of(
-    frame: Frame, object_name: ObjectName, ids: pa.Array, record: Ints, moment: Ints, names: Sequence[str]
+    frame: Frame,
+    object_name: ObjectName,
+    ids: pa.Array,
+    record: Ints,
+    moment: Ints,
+    names: Sequence[str],
+    ended: Ints | None = None,
 ) -> State:
     """The fields as of each case's moment. Cases (`record` the row in `ids`, -1 for none) may come in any
     order.
 
     A first version that was seen within a day of the moment counts as in force: between two pulls nobody
-    looks."""
+    looks; unless the record had ended by then (`ended`, per case, in microseconds)."""
     order, lookup = np.lexsort((moment, record)), Lookup(ids)
     first = np.full(len(ids), NEVER)
     cases = ByRecord(record[order], len(ids))
@@ -70,6 +76,8 @@ def read_as_of(
     of_first = np.where(has_record, first[record[order]], NEVER) if len(ids) else np.full(len(record), NEVER)
     before = in_force == UNKNOWN
     assumed = before & ((of_first > stamp + DAY) | ~has_record)
+    if ended is not None:
+        assumed |= before & (of_first >= ended[order])
     chosen = np.where(before, of_first, in_force)
 
     # Cases of one record that see the same version share a row.
