@@ -12,7 +12,7 @@ from crmbridge.connectors.http import MemoryVault
 from crmbridge.connectors.zoho import Options, limits
 from crmbridge.connectors.zoho.bulk import POLLS
 from crmbridge.connectors.zoho.client import Refused
-from crmbridge.connectors.zoho.hosts import DATA_CENTRES
+from crmbridge.connectors.zoho.hosts import DATA_CENTRES, api_of, content_of, is_api
 from crmbridge.connectors.zoho.schema import LABEL_LENGTH, label_of
 from crmbridge.errors import AuthError, QuotaError, SettingsError
 from crmbridge.model.fields import CATALOGUE, CORE
@@ -223,6 +223,38 @@ def test_a_refusal_without_rows_is_narrowed_down(subject):
     assert list(found.values()) == ["rejected", "sent", "sent", "sent"]
 
 
+def test_a_refusal_that_is_about_all_records_is_not_asked_about_one_by_one(subject):
+    ids, made = installed(subject, 100)
+    refusal = {"code": "INVALID_DATA", "details": {}, "message": "invalid data", "status": "error"}
+    subject.org.fault("PUT", answer=(400, refusal, {}), times=999)
+    assert set(states(made.write("lead", changes(ids))).values()) == {"rejected"}
+    assert len(subject.org.calls("PUT")) < 30
+
+
+def test_a_record_that_changes_while_it_is_written_is_tried_later(subject):
+    ids, made = installed(subject, 1)
+    refusal = {"code": "ALREADY_MODIFIED", "details": {}, "message": "already modified", "status": "error"}
+    subject.org.fault("PUT", answer=(412, refusal, {}))
+    assert states(made.write("lead", changes(ids))) == {ids[0]: "retry"}
+
+
+def test_what_a_person_writes_in_the_second_of_our_write_is_seen_and_kept(subject, tmp_path):
+    subject.writes = CORE
+    ids = subject.seed(samples.leads(2))
+    list(subject.writer().install(dry_run=False))
+    with Trial.of(subject, tmp_path) as trial:
+        trial.pull("lead")
+        trial.write("lead", {each: samples.values("lead", CORE) for each in ids})
+        trial.pull("lead")
+        plan = trial.plan("lead", {each: samples.values("lead", CORE, 2) for each in ids})
+        module = subject.org.modules["Leads"]
+        name = next(each["api_name"] for each in module.fields if each["field_label"] == label_of("score"))
+        module.rows[ids[0]][name] = 3.25
+        counts = trial.apply(plan)
+    assert (counts.sent, counts.rejected) == (1, 1)
+    assert subject.held("lead", ids[0])["score"] == 3.25
+
+
 @pytest.mark.parametrize("fault", ["html", "half", "500", "drop"])
 def test_an_answer_that_is_lost_is_unknown_and_not_sent_again(subject, fault):
     ids, made = installed(subject, 3)
@@ -413,6 +445,34 @@ def test_a_hundred_and_one_records_go_in_two_calls_and_six_fields_too(subject):
     ):
         with pytest.raises(Refused, match="LIMIT_EXCEEDED"):
             made.client.request(method, path, params={"module": "Leads"}, json=body)
+
+
+@pytest.mark.usefixtures("small_jobs")
+def test_no_job_has_more_rows_than_zoho_takes(subject, monkeypatch):
+    monkeypatch.setattr(limits, "BULK_WRITE_ROWS", 12)
+    subject.org.switches.job_lines = 12
+    ids, made = installed(subject, 25, bulk_write=True)
+    assert set(states(made.write("lead", changes(ids))).values()) == {"sent"}
+    assert (len(subject.org.jobs), len(subject.org.calls("PUT"))) == (2, 1)
+    assert ZohoWriter.batch_size == 25_000
+
+
+@pytest.mark.parametrize("length", [16, 25, 50])
+def test_labels_longer_than_the_org_allows_are_told(subject, length):
+    subject.org.switches.label_length = length
+    steps = {step.what: step for step in writer(subject).install(dry_run=False)}
+    for what, step in steps.items():
+        fits = len(what.partition(": ")[2]) <= length
+        assert step.state == ("done" if fits else "conflict")
+        assert fits or "INVALID_DATA" in step.remedy
+
+
+def test_every_data_centre_has_hosts_of_its_own():
+    for centre in DATA_CENTRES.values():
+        assert content_of(api_of(f"https://{centre.accounts}")) == f"https://{centre.content}"
+        assert is_api(f"https://{centre.api}")
+    options = Options(client_id="c", content_url="https://content.zohoapis.eu")
+    assert options.content_url == "https://content.zohoapis.eu"
 
 
 def test_every_setting_and_data_centre_is_in_the_docs():

@@ -166,8 +166,8 @@ def _submit_write(org: Org, request: Request) -> tuple[Answer, int]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         text = archive.read(archive.namelist()[0]).decode()
     header, *lines = csv.reader(io.StringIO(text, newline=""))
-    if len(lines) > 25_000:
-        return error(400, "LIMIT_EXCEEDED", limit=25_000), 1
+    if len(lines) > org.switches.job_lines:
+        return error(400, "LIMIT_EXCEEDED", limit=org.switches.job_lines), 1
     names = {each["index"]: each["api_name"] for each in resource["field_mappings"]}
     out = io.StringIO(newline="")
     writer = csv.writer(out)

@@ -52,6 +52,8 @@ class Switches:
     """Modules that are there without being listed."""
     closed: frozenset[str] = frozenset()
     """Modules that the user's profile does not open."""
+    job_lines: int = 25_000
+    """Rows that one Bulk Write job takes."""
     job_looks: int = 2
     """Looks at a job before it is done."""
     job_rows: int = 200_000

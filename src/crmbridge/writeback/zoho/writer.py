@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
 from crmbridge.connectors.base import CheckItem, Context
 from crmbridge.connectors.zoho import cells, limits
@@ -21,7 +22,7 @@ from crmbridge.model.fields import FieldValue, fields_on
 from crmbridge.model.records import ObjectName
 from crmbridge.writeback.base import Change, InstallStep, Outcome, Writer
 from crmbridge.writeback.zoho import bulk, install
-from crmbridge.writeback.zoho.answers import outcomes
+from crmbridge.writeback.zoho.answers import LATER, outcomes
 from crmbridge.writeback.zoho.install import Wanted
 from crmbridge.writeback.zoho.values import sent
 
@@ -34,6 +35,8 @@ QUIET: Final[Mapping[str, Any]] = MappingProxyType(
 """No workflow, approval, blueprint, pathfinder or orchestration, and no cadence, by a write of ours. Leaving
 `trigger` out would fire them all.
 """
+ALIKE: Final = 6
+"""Records refused one by one for the same reason, after which the others of their call are not tried."""
 _CLOSED: Final = frozenset(
     {"OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "AUTHORIZATION_FAILED", "INVALID_MODULE", "INVALID_URL_PATTERN"}
 )
@@ -175,10 +178,26 @@ class ZohoWriter(Writer):
             if error.code in _CLOSED:
                 raise
             if len(changes) == 1:
-                return [Outcome(ids[0], "rejected", error.code, error.said)]
-            half = len(changes) // 2
-            return self._put(object_name, own, changes[:half]) + self._put(object_name, own, changes[half:])
+                state: Literal["retry", "rejected"] = "retry" if error.code in LATER else "rejected"
+                return [Outcome(ids[0], state, error.code, error.said)]
+            return self._narrowed(object_name, own, changes)
         return outcomes(ids, answer.rows)
+
+    def _narrowed(
+        self, object_name: ObjectName, own: Mapping[str, ZohoField], changes: Sequence[Change]
+    ) -> list[Outcome]:
+        """A call that is refused whole, in halves. Where one record after the other is refused, it is about
+        what they share, and the others are not tried.
+        """
+        found: list[Outcome] = []
+        half = len(changes) // 2
+        for part in (changes[:half], changes[half:]):
+            refused = found if len(found) >= ALIKE and len({each.code for each in found}) == 1 else []
+            if refused and refused[0].state == "rejected":
+                found += [replace(refused[0], id=change.id) for change in part]
+            else:
+                found += self._put(object_name, own, part)
+        return found
 
     def _rows(self, module: str, names: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
         params: dict[str, Any] = {
