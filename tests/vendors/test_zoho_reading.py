@@ -110,6 +110,26 @@ def test_lists_go_on_behind_the_pages_that_have_a_number(subject):
     assert set(read(subject, read_by="list", page_size=7).records) == ids
 
 
+@pytest.mark.parametrize("read_by", ["auto", "list"])
+def test_nothing_at_all_and_nothing_new_are_no_errors(subject, read_by):
+    connector = made(subject, read_by=read_by)
+    for object_name in ("lead", "deal", "activity", "stage_change"):
+        found = pulled(connector.pull(object_name, None))
+        assert (found.records, found.complete) == ({}, True)
+        assert not pulled(connector.pull(object_name, found.cursor)).records
+
+
+@pytest.mark.parametrize("credits", [10, 50])
+def test_credits_that_jobs_cost_are_counted_as_the_vendor_says(subject, credits):
+    """Counted too high where a job costs less, and never too low."""
+    subject.seed(samples.leads(30))
+    subject.org.switches.bulk_read_credits = credits
+    connector = made(subject, rows=10)
+    assert len(pulled(connector.pull("lead", None)).records) == 30
+    counted = connector.context.calls.total - connector.context.calls.by_kind["auth"]
+    assert counted == subject.org.credits + 50 - credits
+
+
 # -- ways of reading that are closed, or open by a crack --
 
 

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from crmbridge.bridge import Bridge
 from crmbridge.connectors.zoho import ZohoConnector
+from crmbridge.errors import BusyError
 from crmbridge.testing import context, pulled, samples
 from tests.vendors.zoho import ZohoServer
 from tests.vendors.zoho.server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
@@ -110,6 +112,31 @@ def test_queries_and_large_writes_stay_below_the_sub_pool_of_ten(subject):
         select = "select id from Leads where id is not null limit 1"
         list(pool.map(lambda _: connector.client.query(select), range(16)))
     assert subject.org.most_active == 4
+
+
+def test_two_runs_of_a_connection_never_call_at_the_same_time(subject, tmp_path, monkeypatch):
+    """The connection's lease in the ledger holds for all processes and machines."""
+    settings = tmp_path / "crmbridge.toml"
+    settings.write_text(
+        f'[connections.acme]\nconnector = "zoho"\nclient_id = "{CLIENT_ID}"\n'
+        f'accounts_url = "{subject.server.url}"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("CRMBRIDGE_ACME_CLIENT_SECRET", CLIENT_SECRET)
+    monkeypatch.setenv("CRMBRIDGE_ACME_REFRESH_TOKEN", REFRESH_TOKEN)
+    subject.seed(samples.leads(3))
+    refused = []
+
+    def meanwhile():
+        with Bridge.open(settings, clock=subject.clock) as second, pytest.raises(BusyError):
+            second.pull("acme")
+        refused.append(subject.org.active)
+
+    subject.org.before_query = meanwhile
+    with Bridge.open(settings, clock=subject.clock) as first:
+        assert first.pull("acme").status == "done"
+    assert refused
+    assert subject.org.most_active == 1
 
 
 # -- money --

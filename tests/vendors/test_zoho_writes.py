@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -473,6 +474,14 @@ def test_every_data_centre_has_hosts_of_its_own():
         assert is_api(f"https://{centre.api}")
     options = Options(client_id="c", content_url="https://content.zohoapis.eu")
     assert options.content_url == "https://content.zohoapis.eu"
+
+
+def test_every_fault_of_the_stand_ins_table_names_a_test_that_there_is():
+    here = Path(__file__).parent
+    there = "".join(path.read_text("utf-8") for path in sorted(here.glob("test_zoho*.py")))
+    named = set(re.findall(r"`((?:test_|Test)\w+)`", (here / "zoho" / "README.md").read_text("utf-8")))
+    assert len(named) > 60
+    assert {name for name in named if f"def {name}(" not in there and f"class {name}(" not in there} == set()
 
 
 def test_every_setting_and_data_centre_is_in_the_docs():

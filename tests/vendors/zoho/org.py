@@ -147,7 +147,7 @@ class Org:
         self.token_requests: list[datetime] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
-        self.active = self.most_active = 0
+        self.active = self.most_active = self.in_sub_pool = 0
         self._next = 4876000000100000
 
     # -- what a test does --

@@ -14,6 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.vendors.zoho import api
 from tests.vendors.zoho.org import EDITIONS, Fault, Org, Request
 
+SUB_POOL = 10
+"""Simultaneous queries and writes of more than ten records, in every edition."""
+
 CLIENT_ID = "1000.CLIENT"
 CLIENT_SECRET = "stand-in-client-secret"
 REFRESH_TOKEN = "1000.stand-in-refresh-token"
@@ -102,12 +105,16 @@ class _Handler(BaseHTTPRequestHandler):
             org.requests.append(request)
             org.active += 1
             org.most_active = max(org.most_active, org.active)
+            large = len(parsed.get("data") or ()) > 10 if isinstance(parsed, dict) else False
+            in_pool = parts.path.endswith("/coql") or large
+            org.in_sub_pool += in_pool
             fault = org.take_fault(f"{self.command} {self.path}")
         try:
             self._serve(org, request, fault)
         finally:
             with org.lock:
                 org.active -= 1
+                org.in_sub_pool -= in_pool
 
     do_GET = do_POST = do_PUT = do_DELETE = _any
 
@@ -119,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.answer is not None:
                 self._send(*fault.answer)
                 return
-        if org.active > EDITIONS[org.edition][2]:
+        if org.active > EDITIONS[org.edition][2] or org.in_sub_pool > SUB_POOL:
             self._send(429, api.Refuse(429, "TOO_MANY_REQUESTS", "too many requests").body, {})
             return
         if request.path.endswith("/coql"):
