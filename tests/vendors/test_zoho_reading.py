@@ -183,6 +183,33 @@ def test_the_stage_history_is_read_where_it_is_not_listed(subject):
     subject.org.put("DealHistory", {"Potential_Name": {"id": "8"}, "Stage": "Open"}, identifier="1")
     assert "stage_change" in made(subject).objects()
     assert set(read(subject, "stage_change").records) == {"1"}
+    subject.org.switches.undescribed = frozenset({"DealHistory"})
+    assert moves(read(subject, "stage_change")) == [("8", None, "Open")]
+
+
+def test_an_org_that_does_not_tell_users_apart_has_those_it_tells(subject):
+    refusal = {"code": "INVALID_DATA", "details": {}, "message": "invalid type", "status": "error"}
+    for kind in ("DeactiveUsers", "DeletedUsers"):
+        subject.org.fault(f"type={kind}", answer=(400, refusal, {}))
+    assert len(read(subject, "rep").records) == 2
+
+
+@pytest.mark.parametrize(
+    ("licence", "credits"),
+    [
+        ({"paid": True, "paid_type": "enterprise"}, 55_000),
+        ({"paid": False, "paid_type": "free", "trial_type": "enterprise"}, 55_000),
+        ({"paid": False, "paid_type": "free"}, 5_000),
+        ({"paid_type": "zohooneenterprise"}, 55_000),
+        ({"paid": True, "paid_type": "crmplus"}, 60_000),
+    ],
+)
+def test_the_edition_says_how_many_credits_there_are(subject, licence, credits):
+    answer = {"org": [{"zgid": "1", "license_details": {**licence, "users_license_purchased": 5}}]}
+    subject.org.fault("GET /crm/v8/org", answer=(200, answer, {}))
+    connector = made(subject)
+    connector.org()
+    assert connector.client.daily == credits
 
 
 def test_wide_modules_are_read_by_every_way_alike(subject):

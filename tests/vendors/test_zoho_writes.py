@@ -130,6 +130,22 @@ def test_a_profile_that_may_not_make_fields_is_told_so_first(subject, told, dry_
         assert not subject.org.calls("POST /crm/v8/settings/fields")
 
 
+def test_a_field_that_zoho_does_not_remove_is_told(subject):
+    _, made = installed(subject, 1)
+    row = {"code": "NOT_ALLOWED", "details": {}, "message": "used in a layout rule", "status": "error"}
+    subject.org.fault("DELETE", answer=(200, {"fields": [row]}, {}))
+    first, *others = made.uninstall(dry_run=False)
+    assert (first.state, "used in a layout rule" in first.remedy) == ("conflict", True)
+    assert {step.state for step in others} == {"done"}
+
+
+def test_a_module_that_the_user_does_not_see_is_installed_without(subject):
+    subject.org.switches.closed = frozenset({"Accounts"})
+    steps = list(writer(subject).install(dry_run=False))
+    assert {step.state for step in steps} == {"done"}
+    assert not any(step.what.startswith("Accounts") for step in steps)
+
+
 def test_a_field_that_an_admin_has_renamed_is_still_ours(subject):
     subject.org.switches.suffixed_names = True
     ids, made = installed(subject, 1)

@@ -189,6 +189,8 @@ def _fields(org: Org, request: Request, rest: list[str]) -> Answer:
     if not name:
         raise Refuse(400, "REQUIRED_PARAM_MISSING", "required param is missing", param_name="module")
     module = org.modules[_module(org, name)]
+    if request.method == "GET" and name in org.switches.undescribed:
+        return empty()
     if request.method == "GET":
         found = [each for each in module.fields if not rest or each["id"] == rest[0]]
         return ok({"fields": [shown for each in found if (shown := dict(each)).pop("hidden", None) is None]})

@@ -50,6 +50,8 @@ class Switches:
     """Deletions that can be paged through."""
     unlisted: frozenset[str] = frozenset()
     """Modules that are there without being listed."""
+    undescribed: frozenset[str] = frozenset()
+    """Modules whose fields are not told."""
     closed: frozenset[str] = frozenset()
     """Modules that the user's profile does not open."""
     job_lines: int = 25_000

@@ -67,11 +67,11 @@ class Lists:
             begun, self._pages, last = self._client.date, 0, since
             for rows in self._whole(since, converted):
                 last = max(last, max(map(moment_of, rows)))
-                missed = [row for row in rows if row["id"] not in seen] if look else rows
-                seen.update(row["id"] for row in rows)
+                missed = [row for row in rows if str(row["id"]) not in seen] if look else rows
+                seen.update(str(row["id"]) for row in rows)
                 if look and missed:
                     self._parts = parts
-                    missed = self._completed([row["id"] for row in missed], converted)
+                    missed = self._completed([str(row["id"]) for row in missed], converted)
                     self._parts = [parts[0][:1]]
                 if missed:
                     yield missed

@@ -16,7 +16,7 @@ from typing import Any, Final
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.zoho import limits
 from crmbridge.connectors.zoho.client import Client, Refused
-from crmbridge.connectors.zoho.objects import ECHOES, HISTORIES, LOST, SCALARS_NOT, WON, Module
+from crmbridge.connectors.zoho.objects import BY_NAME, ECHOES, HISTORIES, LOST, SCALARS_NOT, WON, Module
 from crmbridge.connectors.zoho.options import Options, Stages
 from crmbridge.errors import AuthError, TransientError
 from crmbridge.model.fields import CATALOGUE, Field, FieldType, is_own_name
@@ -171,9 +171,8 @@ class Schema:
     @staticmethod
     def edition(licence: Mapping[str, Any]) -> limits.Edition:
         """The edition of a licence; a trial has the limits of what is tried."""
-        return limits.edition_of(
-            licence.get("paid_type") if licence.get("paid") else licence.get("trial_type")
-        )
+        tried = licence.get("trial_type") if not licence.get("paid") else None
+        return limits.edition_of(tried or licence.get("paid_type"))
 
     @cached_property
     def modules(self) -> Mapping[str, Mapping[str, Any]]:
@@ -193,8 +192,16 @@ class Schema:
     def fields(self, module: str) -> ModuleFields:
         """The fields of a module that this user may see. Raises Refused where the module is closed."""
         if module not in self._fields:
-            answer = self._client.get("settings/fields", {"module": module})
-            fields = [ZohoField.of(raw) for raw in answer.body.get("fields") or [] if raw.get("api_name")]
+            try:
+                raws = self._client.get("settings/fields", {"module": module}).body.get("fields") or []
+            except Refused:
+                if module not in HISTORIES:
+                    raise
+                raws = []
+            fields = [ZohoField.of(raw) for raw in raws if raw.get("api_name")]
+            if not fields and module in HISTORIES:
+                # Some orgs keep no list of a history's fields: these are documented.
+                fields = [ZohoField("", name, name, "text") for name in BY_NAME[module].fields.values()]
             self._fields[module] = ModuleFields({field.name: field for field in fields}, self._noted(module))
         return self._fields[module]
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from crmbridge.connectors.base import Page, SetAside
 from crmbridge.connectors.zoho import limits
-from crmbridge.connectors.zoho.client import Client
+from crmbridge.connectors.zoho.client import Client, Refused
 from crmbridge.model.records import Rep
 
 TYPES: Final = ("AllUsers", "DeactiveUsers", "DeletedUsers")
@@ -28,7 +28,12 @@ def pull_users(client: Client, zone: ZoneInfo) -> Iterator[Page]:
         number = 1
         while True:
             params = {"type": kind, "page": number, "per_page": limits.LIST_PAGE}
-            answer = client.get("users", params)
+            try:
+                answer = client.get("users", params)
+            except Refused:
+                if kind == TYPES[0]:
+                    raise
+                break  # an org that does not know this kind of users has told of all it knows
             users = answer.body.get("users") or []
             for user in users:
                 found.setdefault(str(user["id"]), user)

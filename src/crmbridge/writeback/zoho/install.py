@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crmbridge.connectors.base import CheckItem
-from crmbridge.connectors.zoho.client import Client, Lost, Refused
+from crmbridge.connectors.zoho.client import Client, Lost, Refused, is_hidden
 from crmbridge.connectors.zoho.schema import DATA_TYPES, Schema, ZohoField, label_of
 from crmbridge.model.fields import CATALOGUE, Field, fields_on
 from crmbridge.model.records import ObjectName
@@ -53,7 +53,12 @@ def wanted(schema: Schema, modules: Mapping[ObjectName, str], keys: Sequence[str
         fields = fields_on(object_name, keys)
         if module not in schema.modules or not fields:
             continue
-        own = schema.fields(module).own([field.key for field in fields])
+        try:
+            own = schema.fields(module).own([field.key for field in fields])
+        except Refused as error:
+            if not is_hidden(error, module):
+                raise
+            continue  # a module that this user does not see can't be written either
         found += [Wanted(object_name, module, field, own.get(field.key)) for field in fields]
     return found
 
@@ -109,14 +114,18 @@ def uninstall(
             yield InstallStep(each.what, "planned")
             continue
         try:
-            client.request(
+            answer = client.request(
                 "DELETE",
                 f"/crm/v8/settings/fields/{field.id}",
                 params={"module": each.module},
                 kind="install",
             )
+            refused = [Refused(answer.status, row) for row in answer.body.get("fields") or ()]
+            said = next((error.said for error in refused if error.code != "SUCCESS"), None)
         except Refused as error:
-            yield InstallStep(each.what, "conflict", f"Zoho says: {error.said}. Remove it in the settings.")
+            said = error.said
+        if said:
+            yield InstallStep(each.what, "conflict", f"Zoho says: {said}. Remove it in the settings.")
         else:
             yield InstallStep(each.what, "done")
         schema.forget(each.module)
