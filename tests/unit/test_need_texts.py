@@ -109,6 +109,7 @@ def sentences(text: ModuleType, n: int, subject: str) -> dict[str, str]:
         "try_again": text.try_again(n),
         "in_touch": text.in_touch(n),
         "span": text.span(n),
+        "if_number": text.if_number("contacts", 90, n, n + 1.0),
     }
 
 
@@ -150,6 +151,8 @@ def test_nothing_but_names_is_left_in_english_where_another_language_speaks() ->
         said = list(sentences(text, 12, "X").values())
         said += [text.label(known, 90) for known in en._LABELS]
         said += [text.missing(known, 90) for known in en._NEVER]
+        said += [text.if_filled("phone", 90), text.if_level("stage", 90, "X", "X")]
+        said += [text.if_number("days_since_contact", 90, None, 0.0)]
         said += [*text.DROPPED.values(), *text.REFUSED.values(), text.prior(0.1, 2.0, 1.0)]
         said += [text.leak(code, FIGURES, each) for code in leak_codes() for each in SCORED]
         said += [text.verdict_useful(text.auc(0.7, 0.6, 0.8), text.verdict_lift(2.0)), text.abstains("lead")]

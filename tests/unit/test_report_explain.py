@@ -12,6 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pydantic_core import to_json
 from rich.console import Console, RenderableType
@@ -32,6 +33,8 @@ from crmbridge.store.ledger import Ledger, StoredModel
 MOMENT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 NAME = "acme"
 NOTES = ("budget", "timing")
+POINTS = 0.5
+"""What every score has risen by since 40 days ago."""
 
 
 def _leads() -> list[Lead]:
@@ -43,6 +46,7 @@ def _leads() -> list[Lead]:
         created = MOMENT - timedelta(days=chance.uniform(1, 700))
         closed = created + timedelta(days=chance.uniform(2, 60))
         done, won = closed < MOMENT, chance.random() < (0.6 if referred else 0.08)
+        reachable = chance.random() < (0.9 if won else 0.4)
         leads.append(
             Lead(
                 id=f"L{number}",
@@ -50,6 +54,7 @@ def _leads() -> list[Lead]:
                 modified_at=min(closed, MOMENT),
                 company=f"Company [bold]{number}",
                 lead_source="Referral" if referred else "Web",
+                phone=f"+49 {number}" if reachable else None,
                 is_converted=done and won,
                 converted_at=closed if done and won else None,
                 is_disqualified=done and not won,
@@ -84,6 +89,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         with ledger.lease(f"connection/{NAME}"):
             run = ledger.start_run(NAME, "sync", MOMENT).id
             lake.append(NAME, "lead", table, run=run, seen_at=MOMENT)
+            lower = pc.subtract(rows["score"], POINTS)
+            earlier = rows.set_column(rows.column_names.index("score"), "score", lower)
+            lake.append(NAME, "result/need/lead", earlier, run=run, seen_at=MOMENT - timedelta(days=40))
             lake.append(NAME, "result/need/lead", rows, run=run, seen_at=MOMENT)
             lake.append(NAME, "lead", table.slice(0, 0), run=run, seen_at=MOMENT, deleted=["L0"])
             ledger.store_model(run, NAME, model, "published")
@@ -99,6 +107,28 @@ def _shown(page: RenderableType) -> str:
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(page)
     return console.export_text()
+
+
+def test_the_change_that_would_raise_the_score_most_is_shown_with_both_scores(store: Store) -> None:
+    batch = next(store.lake.scan(NAME, "result/need/lead", ["id", "what_if_input"], at=MOMENT))
+    id = next(row["id"] for row in batch.to_pylist() if row["what_if_input"] == "phone")
+    found = explain(store.ledger, store.lake, NAME, "lead", id, moment=MOMENT)
+    what = found.what_if
+    assert what is not None
+    assert (what.input, what.label, what.change) == ("phone", "Phone", "Phone: fill it in")
+    assert what.before == found.score
+    assert what.after > what.before
+    line = f"{what.change}: the score would go from {what.before:.2f} to {what.after:.2f}"
+    assert line in _shown(explanation_page(found))
+    assert json.loads(to_json(found))["what_if"]["after"] == what.after
+
+
+def test_the_trend_is_shown_with_the_score_it_compares_with(store: Store) -> None:
+    found = explain(store.ledger, store.lake, NAME, "lead", _open_lead(store), moment=MOMENT)
+    assert found.score is not None
+    assert found.month_ago is not None
+    assert found.month_ago.score == pytest.approx(found.score - POINTS)
+    assert f"({found.score - POINTS:.2f} a month ago)" in _shown(explanation_page(found))
 
 
 def test_contributions_add_up_to_the_score(store: Store) -> None:
@@ -136,10 +166,10 @@ def test_a_result_that_does_not_add_up_is_told(store: Store) -> None:
     found = explain(store.ledger, store.lake, NAME, "lead", id, moment=later)
     assert found.adds_up is False
     assert "misses it by" in _shown(explanation_page(found))
-    assert [each.since for each in found.history] == [MOMENT, later]
+    assert [each.since for each in found.history][-2:] == [MOMENT, later]
     before = explain(store.ledger, store.lake, NAME, "lead", id, moment=MOMENT)
     assert before.adds_up
-    assert len(before.history) == 1
+    assert before.history[-1].since == MOMENT
 
 
 def test_a_closed_lead_has_no_score_and_says_why(store: Store) -> None:

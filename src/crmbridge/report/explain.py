@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from crmbridge.errors import NotFoundError
+from crmbridge.metrics.trend import TREND_DAYS
 from crmbridge.model.columns import ABSENT, ATTRIBUTE_PREFIX, untag
 from crmbridge.model.columns import schema as own_columns
 from crmbridge.model.records import ObjectName, Scalar
@@ -46,12 +47,26 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class WhatIf:
+    """The change of one input that would raise the score most, of those a person can make, in words (see
+    docs/metrics.md); the score as it is and as it would be, in percent.
+    """
+
+    input: str
+    label: str
+    change: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Everything about one record's score. `score`, `base` and the interval are in percent.
 
     `base` is the chance of a record with average inputs; base_log_odds + the contributions = log_odds, and
     `difference` is by how much they miss it (`adds_up`: by less than 1e-9). Without a score, `why_not` says
-    why. `other` holds what further metrics say of the record.
+    why. `month_ago` is the score that `score_trend` compares with, `what_if` the change that would raise it
+    most. `other` holds what further metrics say of the record.
     """
 
     connection: str
@@ -64,6 +79,7 @@ class Explanation:
     score_high: float | None
     grade: str | None
     score_trend: str | None
+    month_ago: Scored | None
     model: str | None
     provisional: bool
     base: float | None
@@ -75,6 +91,7 @@ class Explanation:
     reasons_up: str | None
     reasons_down: str | None
     next_action: str | None
+    what_if: WhatIf | None
     why_not: str | None
     history: tuple[Scored, ...]
     other: Mapping[str, Any]
@@ -111,6 +128,7 @@ def explain(
         score_high=result.get("score_high"),
         grade=result.get("grade"),
         score_trend=result.get("score_trend"),
+        month_ago=_as_of(versions, moment - timedelta(days=TREND_DAYS)),
         model=stored.model.name if stored else None,
         provisional=stored.model.provisional if stored else False,
         base=None if base is None else 100 / (1 + math.exp(-base)),
@@ -122,12 +140,9 @@ def explain(
         reasons_up=result.get("reasons_up") if score is not None else None,
         reasons_down=result.get("reasons_down") if score is not None else None,
         next_action=result.get("next_action"),
+        what_if=_what_if(result, stored),
         why_not=None if score is not None else _why_not(connection, object_name, result, stored),
-        history=tuple(
-            Scored(version["valid_from"], version.get("score"), version.get("grade"))
-            for version in versions
-            if not version["deleted"]
-        ),
+        history=tuple(_scored(version) for version in versions if not version["deleted"]),
         other=_other(ledger, lake, connection, object_name, id, moment),
         values=values,
     )
@@ -158,10 +173,7 @@ def _contributions(
     result: Mapping[str, Any], record: Mapping[str, Any], stored: StoredModel | None
 ) -> tuple[Contribution, ...]:
     """Every input's contribution, the strongest first."""
-    labels = {}
-    if stored is not None:
-        inputs: Any = stored.model.card.get("inputs", ())
-        labels = {row["name"]: row["label"] for row in inputs}
+    labels = _labels(stored)
     found = []
     for column, log_odds in result.items():
         if column.startswith(_CONTRIBUTION) and log_odds is not None:
@@ -169,6 +181,32 @@ def _contributions(
             value = untag(record.get(name)) if name.startswith(ATTRIBUTE_PREFIX) else record.get(name)
             found.append(Contribution(name, labels.get(name, name), value, log_odds, math.exp(log_odds)))
     return tuple(sorted(found, key=lambda each: (-abs(each.log_odds), each.input)))
+
+
+def _labels(stored: StoredModel | None) -> dict[str, str]:
+    """What people call each input."""
+    inputs: Any = stored.model.card.get("inputs", ()) if stored is not None else ()
+    return {row["name"]: row["label"] for row in inputs}
+
+
+def _what_if(result: Mapping[str, Any], stored: StoredModel | None) -> WhatIf | None:
+    name, score = result.get("what_if_input"), result.get("score")
+    if name is None or score is None:
+        return None
+    label = _labels(stored).get(name, name)
+    return WhatIf(name, label, result["what_if"], score, result["what_if_score"])
+
+
+def _scored(version: Mapping[str, Any]) -> Scored:
+    return Scored(version["valid_from"], version.get("score"), version.get("grade"))
+
+
+def _as_of(versions: Sequence[Mapping[str, Any]], moment: datetime) -> Scored | None:
+    """The score in force at the moment; None where there was none."""
+    known = [version for version in versions if version["valid_from"] <= moment]
+    if not known or known[-1]["deleted"] or known[-1].get("score") is None:
+        return None
+    return _scored(known[-1])
 
 
 def _why_not(

@@ -73,6 +73,11 @@ _EFFICIENCY: Final = {
     "before": "The rate of the window before, on its own",
     "trend": "rising or falling where that is sure, else unclear",
 }
+_WHAT_IF: Final = {
+    "what_if": Meaning("The change of one input that would raise the score most, of those a person can make"),
+    "what_if_input": Meaning("That input"),
+    "what_if_score": Meaning("The score after that change", "percent"),
+}
 _LEDGER: Final = {
     "run": Meaning("The run's number"),
     "plan": Meaning("The plan's number"),
@@ -119,6 +124,8 @@ def of_result(column: str) -> Meaning:
     if column in CATALOGUE:
         base = re.sub(r"_(low|high)$", "", column)
         return Meaning(CATALOGUE[column].description, _UNITS.get(column, _UNITS.get(base)))
+    if column in _WHAT_IF:
+        return _WHAT_IF[column]
     rate, _, what = column.rpartition("_")
     if what in _EFFICIENCY and f"{rate}_efficiency" in CATALOGUE:
         return Meaning(_EFFICIENCY[what], None if what == "trend" else _UNITS[f"{rate}_efficiency"])

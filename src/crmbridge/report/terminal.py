@@ -38,6 +38,14 @@ def explanation_page(explanation: Explanation) -> RenderableType:
     ):
         if text:
             parts.append(Text.assemble("\n", (heading, "bold"), f"  {text}"))
+    if explanation.what_if:
+        what = explanation.what_if
+        parts.append(
+            Text.assemble(
+                ("\nWould raise it most", "bold"),
+                f"  {what.change}: the score would go from {what.before:.2f} to {what.after:.2f}",
+            )
+        )
     if len(explanation.history) > 1:
         parts += [Text("\nThe score so far", style="bold"), _history(explanation)]
     if explanation.other:
@@ -60,6 +68,8 @@ def _headline(explanation: Explanation) -> Text:
     if explanation.score_low is not None and explanation.score_high is not None:
         text.append(f" (90 %: {explanation.score_low:.2f} to {explanation.score_high:.2f})")
     text.append(f", grade {explanation.grade}, {explanation.score_trend}")
+    if explanation.month_ago is not None and explanation.month_ago.score is not None:
+        text.append(f" ({explanation.month_ago.score:.2f} a month ago)")
     provisional = ", provisional" if explanation.provisional else ""
     text.append(f"\nmodel {explanation.model}{provisional}", style="dim")
     return text

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from crmbridge.metrics.base import Frame, Metric
+from crmbridge.metrics.trend import TREND_DAYS, score_trends
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
 from crmbridge.store.ledger import StoredModel
 from crmbridge.sync.session import NEW_OUTCOMES, REFIT_AFTER, Session
-
-TREND_DAYS: Final = 30
-TREND_POINTS: Final = 5.0
-"""A score that moved by this many points in that many days is rising or falling."""
 
 
 def score(session: Session, run: int, *, moment: datetime) -> None:
@@ -120,13 +116,7 @@ def _with_trend(session: Session, metric: str, results: Results, moment: datetim
         found = position.is_valid().to_numpy(zero_copy_only=False)
         scores = past["score"].combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False)
         before[found] = scores[position.drop_null().to_numpy()]
-    moved = now - before
-    words = np.where(
-        np.isnan(moved),
-        "new",
-        np.where(moved >= TREND_POINTS, "rising", np.where(moved <= -TREND_POINTS, "falling", "steady")),
-    )
-    trend = pa.array(words, pa.string(), mask=np.isnan(now))
+    trend = pa.array(score_trends(now, before), pa.string(), mask=np.isnan(now))
     at = values.column_names.index("score_trend")
     return Results(
         results.object, values.set_column(at, "score_trend", trend), results.details, results.tables

@@ -125,11 +125,12 @@ def _subjects(field: Field, text: ModuleType, window_days: int, names: Mapping[s
     if field.kind == "filled":
         levels = [text.filled(name, window_days)]
     else:
-        levels = [text.level(name, window_days, _short(names.get(level, level))) for level in field.levels]
+        levels = [text.level(name, window_days, short(names.get(level, level))) for level in field.levels]
     return [*levels, text.other(name, window_days), text.missing(name, window_days)]
 
 
-def _short(level: str) -> str:
+def short(level: str) -> str:
+    """A level in one line of few characters."""
     level = " ".join(level.split())
     return level if len(level) <= _LEVEL else level[: _LEVEL - 1] + "…"
 

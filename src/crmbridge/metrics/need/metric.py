@@ -47,6 +47,7 @@ from crmbridge.metrics.need.snapshots import (
 from crmbridge.metrics.need.tested import Tested
 from crmbridge.metrics.need.texts import LANGUAGES
 from crmbridge.metrics.need.train import PRIOR_OUTCOMES, PRIOR_RATES, Fitted, Learner
+from crmbridge.metrics.need.whatif import best_changes, next_stages
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
@@ -126,6 +127,7 @@ class NeedMetric(Metric):
             matrix = learner.narrowed(level)
             found = learner.fit(matrix, None, start=models.get(level))
             parameters |= self._parameters(learner, matrix, found, decision.recalibration, tested)
+            parameters["next_stages"] = next_stages(frame, matrix.design)
             inventory.learned(matrix.design, found.scales)
         previous = None
         if published is not None and level != "none":
@@ -318,6 +320,16 @@ class NeedMetric(Metric):
         details["logit"] = pa.array(logit)
         for field, contribution in zip(fitted.design.fields, given, strict=True):
             details[f"contribution.{field.name}"] = pa.array(contribution)
+        details |= best_changes(
+            matrix,
+            fitted.theta,
+            logit,
+            inputs.columns,
+            fitted.rates,
+            fitted.next_stages,
+            self._text,
+            fitted.window_days,
+        )
 
 
 class _Parameters:
@@ -328,6 +340,7 @@ class _Parameters:
         self.level: str = found["level"]
         self.mode: Any = found["mode"]
         self.window_days = int(found["window_days"])
+        self.next_stages: Mapping[str, str] = found.get("next_stages", {})
         self.design = Design(tuple(Field.from_json(field) for field in found.get("fields", ())))
         self.rates = [GroupRates.from_json(rates) for rates in found.get("rates", ())]
         self.theta = np.array(found.get("theta", ()), np.float64)

@@ -125,6 +125,22 @@ def unseen(subject: str, object_name: ObjectName) -> str:
     return f"{subject}: no such {SUCH[object_name]} in the history"
 
 
+# What if
+
+
+def if_number(name: str, window_days: int, before: float | None, after: float) -> str:
+    was = "never" if before is None else number(before)
+    return f"{label(name, window_days)}: {was} → {number(after)}"
+
+
+def if_level(name: str, window_days: int, before: str, after: str) -> str:
+    return f"{label(name, window_days)}: {before} → {after}"
+
+
+def if_filled(name: str, window_days: int) -> str:
+    return f"{label(name, window_days)}: fill it in"
+
+
 # Model card
 
 DROPPED: Final[Mapping[str, str]] = {

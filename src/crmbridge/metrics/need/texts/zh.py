@@ -136,6 +136,22 @@ def unseen(subject: str, object_name: ObjectName) -> str:
     return f"{subject}：历史中没有这样的{SUCH[object_name]}"
 
 
+# What if
+
+
+def if_number(name: str, window_days: int, before: float | None, after: float) -> str:
+    was = "从未" if before is None else number(before)
+    return f"{label(name, window_days)}：{was} → {number(after)}"
+
+
+def if_level(name: str, window_days: int, before: str, after: str) -> str:
+    return f"{label(name, window_days)}：{before} → {after}"
+
+
+def if_filled(name: str, window_days: int) -> str:
+    return f"{label(name, window_days)}：填写"
+
+
 # Model card
 
 DROPPED: Final[Mapping[str, str]] = {
