@@ -7,7 +7,7 @@ from datetime import datetime, time
 
 from crmbridge.writeback.base import Change
 from tests.shared_data import shared
-from tests.vendors.salesforce.kit import leads, org, own_fields, read, stand, writer
+from tests.vendors.salesforce.kit import leads, on, org, own_fields, read, stand, writer
 from tests.vendors.salesforce.org import INTEGRATION, Org, digest
 from tests.vendors.salesforce.subject import world
 
@@ -62,6 +62,17 @@ def test_where_no_history_is_kept_a_conversion_stands_on_its_day(stand, org):
     lead = read(stand).records[ids[0]]
     assert lead.converted_at is not None
     assert lead.converted_at.astimezone(world(stand).zone).time() == time()
+
+
+def test_a_history_too_long_to_be_searched_stops_nothing(stand, org):
+    ids = leads(org, 3)
+    org.convert(ids[0])
+    org.advance(minutes=30)
+    body = b'[{"errorCode":"QUERY_TIMEOUT","message":"Your query request was running for too long."}]'
+    org.faults.append(on("LeadHistory", status=400, body=body, times=99))
+    found = read(stand)
+    assert set(found.records) == set(ids)
+    assert found.records[ids[0]].converted_at is not None
 
 
 def test_of_merged_leads_the_loser_goes_and_the_master_comes_again(stand, org):

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from crmbridge.connectors.salesforce.cells import id18
 from crmbridge.connectors.salesforce.client import Client
 from crmbridge.connectors.salesforce.errors import Refused
+from crmbridge.errors import TransientError
 
 ROLE: Final = "UserRole.Name"
 CONVERSION: Final = "LeadHistory.CreatedDate"
@@ -40,7 +41,7 @@ class Lookups:
         self._is_refused = False
 
     def joined(self, cells: Cells) -> Cells:
-        """The cells, with what other objects tell. Raises TransientError, QuotaError, AuthError."""
+        """The cells, with what other objects tell. Raises QuotaError and AuthError."""
         if self._join is None or self._is_refused or not len(cells["Id"]):
             return cells
         return self._join(cells)
@@ -84,16 +85,19 @@ class Lookups:
         return {**cells, column: pa.array(values, pa.string())}
 
     def _asked(self, soql: str, key: str, value: str) -> dict[str, str]:
-        """A query's rows by key, the latest of a key. What is refused is not asked for again in this read."""
+        """A query's rows by key, the latest of a key. What is refused, or does not come about, is not asked
+        for again in this read.
+        """
         found: dict[str, str] = {}
         if self._is_refused:
             return found
         try:
             for rows in self._client.query_pages(soql):
                 self._keep(found, rows, key, value)
-        except Refused as error:
+        except (Refused, TransientError) as error:
+            # A history may be too long to be searched in time; records are read without it all the same.
             self._is_refused = True
-            self._client.context.log("salesforce.no_lookup", query=soql[:80], code=error.code)
+            self._client.context.log("salesforce.no_lookup", query=soql[:80], said=error.said)
             return {}
         return found
 
