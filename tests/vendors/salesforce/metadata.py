@@ -210,15 +210,7 @@ def delete(org: Org, operation: ET.Element) -> list[str]:
                     del assignments[key]
         else:
             sobject, _, name = full_name.partition(".")
-            found = org.fields.get(sobject, {}).pop(name, None)
-            if found:
-                org.created.discard(full_name)
-                org.definitions.pop(full_name, None)
-                org.in_bin.append(full_name)
-                for row in org.rows[sobject].values():
-                    row.pop(name, None)
-                for each in org.sets.values():
-                    each["fields"].pop(full_name, None)
+            found = org.remove_field(sobject, name)
         said = ("INVALID_CROSS_REFERENCE_KEY", "This custom field does not exist or is not accessible")
         results.append(result(full_name, error=None if found else said))
     return results

@@ -35,12 +35,20 @@ def no_sleep(seconds: float) -> None:
     """Waiting takes no time here."""
 
 
+QUOTA = b'[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
+
+
 class SalesforceSubject(Subject):
     objects = ("lead", "deal", "account", "contact", "rep")
     page_sizes = (None, 3, 7, 20)
     attribute = "Campaign_Code__c"
     keeps_ids = False
-    faults = frozenset({"reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record"})
+    faults = frozenset(
+        {
+            *("reject", "locked", "lost_answer", "lost_request", "conflict", "quota", "bad_record"),
+            *("throttled", "read_quota", "denied", "new_field", "lost_field", "lost_own_field"),
+        }
+    )
 
     def __init__(self, stand: Stand, **options: Any) -> None:
         self.stand, self.org, self.options = stand, stand.org, options
@@ -101,13 +109,33 @@ class SalesforceSubject(Subject):
         elif name == "bad_record":
             self.org.put("Lead", {"LastName": "Bad", "NumberOfEmployees": -5})
             self.org.advance(minutes=30)
+        elif name == "throttled":
+            body = b'[{"message":"ConcurrentRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
+            self.org.faults.append(Fault(lambda verb, path, _: "/query" in path, status=403, body=body))
+        elif name == "read_quota":
+            # The connector gives a page once it knows whether it is the last: two are read for one.
+            self.org.faults.append(
+                Fault(lambda verb, path, _: "/query/0r8" in path, status=403, body=QUOTA, skip=1)
+            )
+        elif name == "denied":
+            self.org.tokens.clear()
+            body = b'{"error":"invalid_client","error_description":"invalid client credentials"}'
+            denied = Fault(lambda verb, path, _: "/oauth2/token" in path, status=400, body=body, times=10**6)
+            self.org.faults.append(denied)
+        elif name == "new_field":
+            self.org.add_field("Lead", "Drifted__c", length=255)
+            self.org.put("Lead", {"Id": identifier, "Drifted__c": "drifted"})
+            self.org.advance(minutes=30)
+        elif name == "lost_field":
+            self.org.remove_field("Lead", str(self.attribute))
+        elif name == "lost_own_field":
+            self.org.remove_field("Lead", "CRMBridge_Score__c")
         elif name == "reject":
             self.org.rejected.add(identifier)
         elif name == "locked":
             self.org.locked.add(identifier)
         elif name == "quota":
-            body = b'[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
-            self.org.faults.append(Fault(is_write, status=403, body=body))
+            self.org.faults.append(Fault(is_write, status=403, body=QUOTA))
         else:
             self.org.faults.append(Fault(is_write, how={"lost_answer": "lost", "lost_request": "drop"}[name]))
 
