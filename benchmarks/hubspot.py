@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
 
 import pyarrow as pa
 
@@ -43,6 +44,8 @@ from crmbridge.writeback.hubspot import HubSpotWriter
 PROPERTIES = 30
 PAGE = 100
 MOMENT = "2026-01-05T09:30:00.000Z"
+REFUSED = "/refused"
+"""Where the server says how many calls it has answered with 429."""
 UNLIMITED, LIMIT, WINDOW = 1_000_000, 190, 10.0
 VALUES: dict[str, FieldValue] = {
     "score": 61.25,
@@ -123,10 +126,13 @@ class Handler(BaseHTTPRequestHandler):
     limited: bool
     window: deque[float]
     lock: threading.Lock
+    refused = 0
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        if "/properties/" in parts.path:
+        if parts.path == REFUSED:
+            self.wfile.write(b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n%9d" % Handler.refused)
+        elif "/properties/" in parts.path:
             self.answer(self.pages.schema)
         else:
             self.answer(self.pages.page(int(parse_qs(parts.query).get("after", ["0"])[0])))
@@ -144,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.window.popleft()
                 if len(self.window) >= LIMIT:
                     status, content = 429, b'{"policyName":"TEN_SECONDLY_ROLLING"}'
+                    Handler.refused += 1
                 else:
                     self.window.append(now)
                 most, left = LIMIT, LIMIT - len(self.window)
@@ -256,6 +263,8 @@ def main() -> None:
             with serving(records, limited=name == "paced") as url:
                 command = [sys.executable, "-m", __spec__.name, name, "--url", url, "--records", str(records)]
                 found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+                with urlopen(url + REFUSED) as answer:
+                    refused = int(answer.read())
             cost = 1e6 * found["cpu"] / records
             over = " OVER BUDGET" if cost > BUDGETS.get(name, cost) else ""
             speed = records / found["wall"]
@@ -264,7 +273,8 @@ def main() -> None:
                 calls = records / PAGE + records / 1_000 + 1
                 allowed = found["wall"] * LIMIT / WINDOW
                 print(
-                    f"         {calls / allowed:.1%} of the limit's rate, the first window's start included"
+                    f"         {calls / allowed:.1%} of the limit's rate, the first window's start included; "
+                    f"{refused} calls refused"
                 )
 
 

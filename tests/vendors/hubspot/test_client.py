@@ -19,7 +19,7 @@ from crmbridge.connectors.hubspot.pace import Pace
 from crmbridge.errors import AuthError, QuotaError, TransientError
 from tests.vendors.hubspot.conftest import Hub, Timer
 from tests.vendors.hubspot.portal import Portal, Problem
-from tests.vendors.hubspot.server import Fault, Server
+from tests.vendors.hubspot.server import TOKEN, Fault, Server
 
 LIST = "GET /crm/objects/2026-09/contacts"
 OAUTH = {"auth": "oauth", "client_id": "client"}
@@ -130,6 +130,17 @@ def test_a_wrong_token_is_an_auth_error_and_is_asked_once(hub: Hub) -> None:
     with pytest.raises(AuthError, match="service key"):
         hub.connector(secrets={"access_token": "pat-wrong"}).org()
     assert len(hub.server.calls) == 1
+
+
+@pytest.mark.parametrize("token", ["pat-na1\nX-Evil: 1", "pat-ü", "päť", "pat na1"])
+def test_a_token_that_was_copied_badly_is_not_sent(hub: Hub, token: str) -> None:
+    with pytest.raises(AuthError, match="access_token"):
+        hub.connector(secrets={"access_token": token}).org()
+    assert not hub.server.calls
+
+
+def test_a_token_with_a_line_end_behind_it_is_the_token(hub: Hub) -> None:
+    assert hub.connector(secrets={"access_token": f" {TOKEN}\n"}).org().id == "4242"
 
 
 def test_a_malformed_token_is_an_auth_error(hub: Hub) -> None:

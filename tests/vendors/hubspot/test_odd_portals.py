@@ -359,6 +359,44 @@ def test_what_was_used_of_the_day_is_said_at_the_end(hub: Hub, portal: Portal) -
 # Answers built otherwise
 
 
+def test_associations_left_out_without_a_word_are_asked_for_twice_and_then_believed(
+    hub: Hub, portal: Portal
+) -> None:
+    ids = many(portal, 40)
+
+    def silent(body: dict[str, Any]) -> None:
+        body.pop("errors", None)
+        body.pop("numErrors", None)
+
+    hub.server.faults.append(Fault("/associations/", edit=silent, times=999))
+    assert set(hub.pull("contact", page=10, block=10).records) == set(ids)
+    assert hub.server.count("/associations/") == 4 + 1
+
+
+def test_associations_left_out_once_are_not_lost(hub: Hub, portal: Portal) -> None:
+    (contact,) = many(portal, 1)
+    company = portal.add("companies", {}, created=OLD)
+    portal.link("contacts", contact, "companies", company, 1)
+    hub.server.faults.append(Fault("/associations/", edit=lambda body: body.update(results=[])))
+    found: Any = hub.pull("contact").records[contact]
+    assert found.account_id == company
+
+
+def test_records_left_out_beside_others_twice_are_gone(hub: Hub, portal: Portal) -> None:
+    ids = [portal.add("companies", {}, created=OLD) for _ in range(3)]
+    writer = hub.writer()
+    portal.archive("companies", ids[1])
+
+    def silent(body: dict[str, Any]) -> None:
+        body.pop("errors", None)
+        body.pop("numErrors", None)
+
+    hub.server.faults.append(Fault("batch/read", edit=silent, times=99))
+    hub.server.calls.clear()
+    assert set(writer.read("account", ids)) == {ids[0], ids[2]}
+    assert hub.server.count("batch/read") == 2
+
+
 @pytest.mark.slow
 def test_a_search_that_ends_at_its_cap_without_a_word_is_gone_on_with(hub: Hub, portal: Portal) -> None:
     many(portal, 1)

@@ -346,7 +346,15 @@ class Client:
 
     @cached_property
     def _key(self) -> Token:
-        return Token(access=self.context.secret("access_token").get_secret_value())
+        access = self.context.secret("access_token").get_secret_value().strip()
+        if not access or not all("!" <= letter <= "~" for letter in access):
+            # Sent, it would end in an error that shows it.
+            raise AuthError(
+                "the secret access_token has letters that no token has.",
+                connection=self.context.connection,
+                remedy="Copy the key again, and set the secret access_token.",
+            )
+        return Token(access=access)
 
     def _refresh(self, former: Token | None) -> Token:
         """An access token for the refresh token; HubSpot rarely changes the latter, but may."""

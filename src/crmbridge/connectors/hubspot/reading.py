@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused, context_of, errors_of, listed
@@ -52,6 +53,8 @@ class Reader:
         self._page = page
         self._links: dict[tuple[str, str], bool] = {}
         """Whether associations between two types can be read, where it is known."""
+        self._silent_links: set[tuple[str, str]] = set()
+        """Types between which an answer without a word means that there are none."""
 
     def listed(
         self,
@@ -108,8 +111,12 @@ class Reader:
         if history:
             body["propertiesWithHistory"] = list(history)
 
+        former: set[str] = set()
+
         def accounted(answer: Json) -> str | None:
-            """Results and errors must account for every id; a merged one is accounted for by another."""
+            """Results and errors must account for every id; a merged one is accounted for by another. Where
+            the same ids are left out twice beside others that are not, they are gone.
+            """
             if (complaint := _has_records(answer)) is not None:
                 return complaint
             told = {each for error in errors_of(answer) for each in context_of(error, "ids", "id")}
@@ -117,8 +124,13 @@ class Reader:
             merged = {former for raw in _results(answer) for former in merged_ids(raw)}
             strangers = {str(raw["id"]) for raw in _results(answer)} - set(ids)
             present = {str(raw["id"]) for raw in _results(answer)} | merged
-            missing = len(set(ids) - told - present) - len(strangers) - unlisted
-            return f"{missing} of {len(ids)} records were left unanswered" if missing > 0 else None
+            left_out = set(ids) - told - present
+            missing = len(left_out) - len(strangers) - unlisted
+            if missing <= 0 or (present and left_out == former):
+                return None
+            former.clear()
+            former.update(left_out)
+            return f"{missing} of {len(ids)} records were left unanswered"
 
         path = f"{self.client.paths.objects.format(kind.name)}/batch/read"
         return _results(self.client.post(path, body, check=accounted).body)
@@ -224,7 +236,7 @@ class Reader:
             while inputs:
                 pieces = [inputs[at : at + ASSOCIATIONS] for at in range(0, len(inputs), ASSOCIATIONS)]
                 inputs = []
-                for body in self.client.each(lambda piece, path=path: self._linked(path, piece), pieces):  # type: ignore[misc]
+                for body in self.client.each(partial(self._linked, kind, link, path), pieces):
                     for result in _results(body):
                         identifier = str((result.get("from") or {}).get("id"))
                         found.setdefault(identifier, []).extend(result.get("to") or ())
@@ -244,13 +256,24 @@ class Reader:
             return {}
         return {identifier: others for identifier, others in found.items() if others}
 
-    def _linked(self, path: str, inputs: Sequence[Json]) -> Json:
+    def _linked(self, kind: HubSpotObject, link: Link, path: str, inputs: Sequence[Json]) -> Json:
+        pair = (kind.name, link.to)
+        is_repeated = False
+
         def accounted(answer: Json) -> str | None:
+            nonlocal is_repeated
             if (complaint := listed(answer)) is not None:
                 return complaint
-            # Ids without any association come as errors, not all of which are listed.
+            # Ids without any association come as errors, not all of which are listed. Who says nothing of
+            # them twice is believed from then on.
             silent = not _results(answer) and not errors_of(answer) and not _int(answer.get("numErrors"))
-            return f"{len(inputs)} records were left unanswered" if silent else None
+            if not silent or pair in self._silent_links:
+                return None
+            if is_repeated:
+                self._silent_links.add(pair)
+                return None
+            is_repeated = True
+            return f"{len(inputs)} records were left unanswered"
 
         return self.client.post(path, {"inputs": list(inputs)}, check=accounted).body
 
