@@ -128,6 +128,7 @@ def test_two_runs_of_a_connection_never_call_at_the_same_time(subject, tmp_path,
     refused = []
 
     def meanwhile():
+        subject.org.before_query = lambda: None
         with Bridge.open(settings, clock=subject.clock) as second, pytest.raises(BusyError):
             second.pull("acme")
         refused.append(subject.org.active)
