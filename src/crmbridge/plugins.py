@@ -91,12 +91,13 @@ class _Metrics:
     @hookimpl
     def crmbridge_metrics(self) -> Sequence[type[Metric]]:
         from crmbridge.metrics.efficiency import EfficiencyMetric
+        from crmbridge.metrics.forecast import ForecastMetric
         from crmbridge.metrics.need import NeedMetric
         from crmbridge.metrics.pipeline import PipelineMetric
         from crmbridge.metrics.segments import SegmentsMetric
         from crmbridge.metrics.value import ValueMetric
 
-        return [NeedMetric, EfficiencyMetric, PipelineMetric, ValueMetric, SegmentsMetric]
+        return [NeedMetric, EfficiencyMetric, PipelineMetric, ForecastMetric, ValueMetric, SegmentsMetric]
 
 
 BUILT_IN = {

@@ -60,7 +60,8 @@ class Frame:
     as nulls of its type. `versions(object, columns)` yields every version known up to `moment`, of live and
     of deleted records, in no order, with `valid_from` (since when it held) among the columns that can be
     asked for: what training takes a record's state at a past moment from. `attribute_names(object)` lists the
-    attributes there are. `moment` is aware UTC; days are counted in `zone`.
+    attributes there are. `results(metric, object, columns)` is what another metric said as of the moment,
+    None where it said nothing. `moment` is aware UTC; days are counted in `zone`.
     """
 
     moment: datetime
@@ -68,6 +69,7 @@ class Frame:
     scan: Callable[[ObjectName, Sequence[str]], Iterator[pa.RecordBatch]]
     versions: Callable[[ObjectName, Sequence[str]], Iterator[pa.RecordBatch]]
     attribute_names: Callable[[ObjectName], Sequence[str]]
+    results: Callable[[str, ObjectName, Sequence[str]], pa.Table | None] = lambda metric, name, columns: None
 
     def table(self, object_name: ObjectName, columns: Sequence[str]) -> pa.Table:
         """All of `scan` at once."""

@@ -52,6 +52,20 @@ _UNITS: Final = {
     "share": "share, 0 to 1",
     "share_of_spent": "share, 0 to 1",
     "usual_days": "days",
+    **dict.fromkeys(
+        (
+            "p10",
+            "p50",
+            "p90",
+            "from_open_deals",
+            "from_new_deals",
+            "won_so_far",
+            "actual",
+            "naive",
+            "per_day",
+        ),
+        "the main currency",
+    ),
 }
 _DERIVED: Final = {
     "orders_12m": "Orders expected within the next 365 days",
@@ -67,6 +81,19 @@ _DERIVED: Final = {
     "money_score": "Score of what was spent, 1 (little) to 5; equal sums score alike",
     "spent_so_far": "What all orders came to, refunds taken off",
     "pause_chance": "The chance of so long a pause if the customer kept the own rhythm",
+}
+_FORECAST: Final = {
+    "p10": "With one chance in ten it is less",
+    "p50": "It is as likely to be more as to be less",
+    "p90": "With one chance in ten it is more",
+    "from_open_deals": "The part of the mean that deals open now are expected to bring",
+    "from_new_deals": "The part of the mean that deals not there yet are expected to bring",
+    "won_so_far": "What was won in the month already",
+    "actual": "What came",
+    "naive": "The revenue of as many months before",
+    "mean_amount": "Mean amount of the deals won within a year before",
+    "days_to_win": "Mean days from creation of the deals won within a year before",
+    "per_day": "Revenue a day: open deals x win rate x mean amount / days to win",
 }
 _EFFICIENCY: Final = {
     "raw": "The rate on its own, not drawn towards the peers",
@@ -129,7 +156,9 @@ def of_result(column: str) -> Meaning:
     rate, _, what = column.rpartition("_")
     if what in _EFFICIENCY and f"{rate}_efficiency" in CATALOGUE:
         return Meaning(_EFFICIENCY[what], None if what == "trend" else _UNITS[f"{rate}_efficiency"])
-    return Meaning(_DERIVED.get(column, _words(column)), _UNITS.get(column, _unit(column)))
+    return Meaning(
+        _DERIVED.get(column) or _FORECAST.get(column) or _words(column), _UNITS.get(column, _unit(column))
+    )
 
 
 def of_ledger(column: str) -> Meaning:

@@ -13,8 +13,7 @@ from crmbridge.model.fields import CATALOGUE, fields_on, result_schema
 from crmbridge.model.records import ObjectName
 from crmbridge.store.lake.reading import END_OF_TIME
 from crmbridge.store.ledger import Plan, PlanStatus
-from crmbridge.sync.score import result_object
-from crmbridge.sync.session import Session
+from crmbridge.sync.session import Session, result_object
 from crmbridge.writeback.base import Writer
 from crmbridge.writeback.plan import Changes, plan_object, rows, tripped
 

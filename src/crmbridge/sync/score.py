@@ -19,7 +19,7 @@ from crmbridge.metrics.trend import TREND_DAYS, score_trends
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
 from crmbridge.store.ledger import StoredModel
-from crmbridge.sync.session import NEW_OUTCOMES, REFIT_AFTER, Session
+from crmbridge.sync.session import NEW_OUTCOMES, REFIT_AFTER, Session, result_object
 
 
 def score(session: Session, run: int, *, moment: datetime) -> None:
@@ -47,11 +47,6 @@ def scored_records(session: Session) -> int:
         for metric in session.metrics
         for object_name in metric.objects
     )
-
-
-def result_object(metric: str, object_name: str) -> str:
-    """The lake's name for a metric's results."""
-    return f"result/{metric}/{object_name}"
 
 
 def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, frame: Frame) -> Model:

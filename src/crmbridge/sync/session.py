@@ -9,6 +9,8 @@ from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+
 from crmbridge.config import Connection
 from crmbridge.connectors.base import Connector, Context
 from crmbridge.metrics.base import Frame, Metric
@@ -58,9 +60,22 @@ class Session:
             scan=partial(self.lake.scan, self.name, at=moment),
             versions=partial(self.lake.versions, self.name, at=moment),
             attribute_names=partial(self.lake.attribute_names, self.name),
+            results=partial(self._results, moment),
         )
+
+    def _results(
+        self, moment: datetime, metric: str, object_name: ObjectName, columns: Sequence[str]
+    ) -> pa.Table | None:
+        name = result_object(metric, object_name)
+        batches = list(self.lake.scan(self.name, name, columns, at=moment))
+        return pa.Table.from_batches(batches) if batches else None
 
     def present(self) -> Mapping[ObjectName, int]:
         """The model's objects that have live records, with their number."""
         counts = {name: self.lake.live_count(self.name, name) for name in OBJECTS}
         return {name: number for name, number in counts.items() if number}
+
+
+def result_object(metric: str, object_name: str) -> str:
+    """The lake's name for a metric's results."""
+    return f"result/{metric}/{object_name}"
