@@ -17,6 +17,7 @@ check: ## ruff, mypy --strict, import-linter
 	ruff check .
 	ruff format --check .
 	mypy
+	cd plugins/crmbridge-odoo && MYPYPATH=src mypy --strict --config-file=../../pyproject.toml -p crmbridge_odoo
 	cd src/crmbridge/init/crmbridge-acme && MYPYPATH=src:tests mypy --strict --config-file=../../../../pyproject.toml -p crmbridge_acme -m stand_in -m test_acme
 	lint-imports
 

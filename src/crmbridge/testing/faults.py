@@ -70,7 +70,9 @@ class ConnectorFaults(Suite):
         subject.fault("new_field", ids[2])
         found = pulled(subject.connector().pull("lead", trial.ledger.cursor("conformance", "lead")))
         assert "drifted" in found.records[ids[2]].attributes.values()
-        assert trial.pull("lead") == (0, 1, 0)
+        new, changed, deleted = trial.pull("lead")  # others may come too: they have the field, and empty
+        assert (new, deleted) == (0, 0)
+        assert changed >= 1
 
     @guide("Schema drift")
     def test_a_field_taken_out_of_the_crm_takes_nothing_along(self, subject: Subject, trial: Trial) -> None:

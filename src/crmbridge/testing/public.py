@@ -47,10 +47,10 @@ def _named(node: ast.AST) -> Iterator[str]:
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Attribute):
         yield ast.unparse(node)
-    elif (
-        isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{_ROOT}.")
-    ):
-        yield node.value
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        yield from (
+            each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        )
 
 
 def _is_public(name: str) -> bool:

@@ -26,6 +26,7 @@ TECHNICAL: Final = frozenset(
         "contact_address_complete",
     }
     | {"date_last_stage_update", "date_action_last", "day_close", "date_automation_last", "duration_tracking"}
+    | {"lost_reason", "lost_reason_id", "email_domain_criterion"}
 )
 """What is no input: bookkeeping, spellings of another field, and what closing alone fills in."""
 OWN_SCORE: Final = frozenset(
