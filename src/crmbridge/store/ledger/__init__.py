@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from crmbridge.store.ledger import tables
+from crmbridge.store.ledger.alerts import Alert, Alerts, Condition, ConditionKind, Seen
 from crmbridge.store.ledger.leases import Leases
 from crmbridge.store.ledger.models import Models, ModelStatus, StoredModel
 from crmbridge.store.ledger.parts import Part, Parts, PartsState, SetAsideRow
@@ -23,8 +24,12 @@ from crmbridge.store.ledger.plans import (
 )
 from crmbridge.store.ledger.runs import Run, RunKind, Runs, RunStatus
 from crmbridge.store.ledger.secrets import Secrets
+from crmbridge.store.ledger.watches import Watch, Watches
 
 __all__ = [
+    "Alert",
+    "Condition",
+    "ConditionKind",
     "Counts",
     "Ledger",
     "ModelStatus",
@@ -39,12 +44,14 @@ __all__ = [
     "Run",
     "RunKind",
     "RunStatus",
+    "Seen",
     "SetAsideRow",
     "StoredModel",
+    "Watch",
 ]
 
 
-class Ledger(Leases, Runs, Parts, Plans, Models, Secrets):
+class Ledger(Leases, Runs, Parts, Plans, Models, Secrets, Watches, Alerts):
     """An open ledger. `Ledger.open(url, clock=...)` opens one; it may be used by several threads."""
 
     def forget(self, connection: str, object_name: str, id: str) -> int:

@@ -107,6 +107,8 @@ class Database:
     def _check_token(self, db: sa.Connection, name: str, token: int) -> None:
         lease = tables.leases
         query = sa.select(lease.c.token).where(lease.c.name == name, lease.c.host.is_not(None))
+        # Nobody can take the lease over until this transaction has ended; heartbeats still pass.
+        query = query.with_for_update(read=True, key_share=True)
         if db.execute(query).scalar() != token:
             raise BusyError(
                 f"The lease {name} was lost to another process while this one was silent.",

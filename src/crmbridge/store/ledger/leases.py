@@ -59,6 +59,13 @@ class Leases(Database):
         with self._read() as db:
             self._check_token(db, name, token)
 
+    def is_held(self, name: str) -> bool:
+        """Whether somebody alive holds the lease, as far as can be known from here."""
+        leases = tables.leases
+        with self._read() as db:
+            row = db.execute(sa.select(leases).where(leases.c.name == name)).one_or_none()
+        return row is not None and row.host is not None and _is_alive(row, self.clock())
+
     def _acquire(self, name: str) -> int:
         leases = tables.leases
         now = self.clock()

@@ -88,6 +88,15 @@ class Parts(Database):
                 for row in db.execute(query.order_by(parts.c.object, parts.c.first_seq)).mappings()
             ]
 
+    def newest(self, connection: str) -> datetime | None:
+        """The latest moment the lake knows the connection as of; what the CRM holds of ours counts not."""
+        parts = tables.parts
+        query = sa.select(sa.func.max(parts.c.newest)).where(
+            parts.c.connection == connection, parts.c.object.not_like("held/%")
+        )
+        with self._read() as db:
+            return db.execute(query).scalar()
+
     def parts_state(self, connection: str, object_name: str) -> PartsState:
         """How many parts an object has, the last number and seq used (0 if none), and its live records."""
         parts = tables.parts

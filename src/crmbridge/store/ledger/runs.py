@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -20,7 +20,9 @@ RunStatus = Literal["running", "done", "partly", "failed", "stopped", "awaiting_
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `summary` is what `sync --json` prints beyond these (counts per object and so on)."""
+    """One run. `summary` is what `sync --json` prints beyond these (counts per object and so on); `slot` is
+    the scheduled moment it is for.
+    """
 
     id: int
     connection: str
@@ -32,6 +34,8 @@ class Run:
     attempts: int
     summary: Mapping[str, JsonValue]
     error: str | None
+    slot: datetime | None = None
+    api_calls: int = 0
 
 
 class Runs(Database):
@@ -53,11 +57,13 @@ class Runs(Database):
         moment: datetime,
         resume: bool = True,
         about: Mapping[str, JsonValue] | None = None,
+        slot: datetime | None = None,
     ) -> Run:
         """Begin a run, or take the unfinished one of the same kind, moment and `about` up again.
 
         `about` says what else makes it this run, such as the plan that it applies; it is the run's summary
-        until it is finished. The caller holds the connection's lease, so whatever else still calls itself
+        until it is finished. `slot` is the scheduled moment that it serves; with the run's beginning it is
+        taken up. The caller holds the connection's lease, so whatever else still calls itself
         running has been cut off: it becomes `interrupted`, unless its approved plan waits to be finished.
         """
         about = dict(about or {})
@@ -90,9 +96,28 @@ class Runs(Database):
                     status="running",
                     attempts=1,
                     summary=about,
+                    slot=slot,
                 )
                 taken_up = int(db.execute(new.returning(runs.c.id)).scalar_one())
+            if slot is not None:
+                watches = tables.watches
+                db.execute(sa.update(watches).where(watches.c.connection == connection).values(served=slot))
             return _run(db, taken_up)
+
+    def add_calls(self, run_id: int, number: int) -> int:
+        """Count API calls of a run; returns all it has made, in all its attempts."""
+        runs = tables.runs
+        with self._write() as db:
+            more = sa.update(runs).where(runs.c.id == run_id).values(api_calls=runs.c.api_calls + number)
+            return int(db.execute(more.returning(runs.c.api_calls)).scalar_one())
+
+    def calls_since(self, connection: str, moment: datetime) -> int:
+        """API calls of the connection's runs that began after the moment."""
+        runs = tables.runs
+        query = sa.select(sa.func.coalesce(sa.func.sum(runs.c.api_calls), 0))
+        with self._read() as db:
+            found = db.execute(query.where(runs.c.connection == connection, runs.c.started_at > moment))
+            return int(found.scalar_one())
 
     def finish_run(
         self, run_id: int, status: RunStatus, summary: Mapping[str, JsonValue], error: str | None = None
@@ -118,6 +143,19 @@ class Runs(Database):
         query = sa.select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
         if connection is not None:
             query = query.where(tables.runs.c.connection == connection)
+        with self._read() as db:
+            return [Run(**row) for row in db.execute(query).mappings()]
+
+    def runs_after(self, run_id: int, limit: int = 1000) -> list[Run]:
+        """Runs with a greater id, oldest first."""
+        runs = tables.runs
+        return self._runs(sa.select(runs).where(runs.c.id > run_id).order_by(runs.c.id).limit(limit))
+
+    def runs_by_id(self, ids: Sequence[int]) -> list[Run]:
+        """The runs of these ids."""
+        return self._runs(sa.select(tables.runs).where(tables.runs.c.id.in_(ids))) if ids else []
+
+    def _runs(self, query: sa.Select[Any]) -> list[Run]:
         with self._read() as db:
             return [Run(**row) for row in db.execute(query).mappings()]
 

@@ -125,7 +125,13 @@ runs: Final = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("summary", Json, nullable=False),
     sa.Column("error", Words),
+    # The scheduled moment the run is for; null where a person started it and none was due.
+    sa.Column("slot", Moment),
+    # Of all attempts; a run that was killed has counted up to its last checkpoint.
+    sa.Column("api_calls", _Number, nullable=False, server_default="0"),
     sa.Index(None, "connection", "status"),
+    sa.Index(None, "connection", "started_at"),
+    sa.Index(None, "connection", "slot"),
 )
 
 cursors: Final = sa.Table(
@@ -245,4 +251,43 @@ secrets: Final = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("ciphertext", sa.LargeBinary, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
+)
+
+watches: Final = sa.Table(
+    "watches",
+    metadata,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("schedule", sa.Text),
+    # Slots up to this moment were taken up, or came before the schedule was known.
+    sa.Column("served", Moment, nullable=False),
+    # Runs up to this id have been looked at for conditions.
+    sa.Column("reviewed", _Number, nullable=False),
+)
+
+conditions: Final = sa.Table(
+    "conditions",
+    metadata,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("since", Moment, nullable=False),
+    sa.Column("what", Words, nullable=False),
+    sa.Column("remedy", Words, nullable=False),
+)
+
+alerts: Final = sa.Table(
+    "alerts",
+    metadata,
+    _id(),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("since", Moment, nullable=False),
+    sa.Column("what", Words, nullable=False),
+    sa.Column("remedy", Words, nullable=False),
+    # The channels that have not taken it yet; null as next_attempt_at where there are none.
+    sa.Column("undelivered", Json, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt_at", Moment),
+    sa.Index(None, "next_attempt_at"),
 )
