@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from crmbridge.alerts.base import AlertChannel
     from crmbridge.connectors.base import Connector
     from crmbridge.metrics.base import Metric
     from crmbridge.writeback.base import Writer
@@ -32,3 +33,8 @@ def crmbridge_writers() -> Sequence[type[Writer]]:  # type: ignore[empty-body]
 @hookspec
 def crmbridge_metrics() -> Sequence[type[Metric]]:  # type: ignore[empty-body]
     """Metrics; each runs on every connection whose objects it needs."""
+
+
+@hookspec
+def crmbridge_alerts() -> Sequence[type[AlertChannel]]:  # type: ignore[empty-body]
+    """Alert channels, by their `name`, for `[alerts.NAME]` in the settings."""

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import pluggy
 
 from crmbridge import hookspecs
+from crmbridge.alerts.base import AlertChannel
 from crmbridge.connectors.base import Connector
 from crmbridge.errors import SettingsError
 from crmbridge.hookspecs import PROJECT, hookimpl
 from crmbridge.metrics.base import Metric
 from crmbridge.writeback.base import Writer
 
-Kind = TypeVar("Kind", Connector, Writer, Metric)
+Kind = TypeVar("Kind", Connector, Writer, Metric, AlertChannel)
 """What a hook brings."""
 
 
@@ -100,12 +101,25 @@ class _Metrics:
         return [NeedMetric, EfficiencyMetric, PipelineMetric, ForecastMetric, ValueMetric, SegmentsMetric]
 
 
+class _Alerts:
+    """The built-in plugin with crmbridge's own ways to tell people."""
+
+    @hookimpl
+    def crmbridge_alerts(self) -> Sequence[type[AlertChannel]]:
+        from crmbridge.alerts.email import EmailChannel
+        from crmbridge.alerts.log import LogChannel
+        from crmbridge.alerts.webhook import WebhookChannel
+
+        return [LogChannel, WebhookChannel, EmailChannel]
+
+
 BUILT_IN = {
     "files": _Files,
     "hubspot": _HubSpot,
     "salesforce": _Salesforce,
     "zoho": _Zoho,
     "metrics": _Metrics,
+    "alerts": _Alerts,
 }
 
 
@@ -118,6 +132,7 @@ class PluginInfo:
     connectors: tuple[str, ...] = ()
     writers: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -131,6 +146,7 @@ class Plugins:
         self.connectors: dict[str, type[Connector]] = {}
         self.writers: dict[str, type[Writer]] = {}
         self.metrics: dict[str, type[Metric]] = {}
+        self.alerts: dict[str, type[AlertChannel]] = {}
 
     @classmethod
     def load(cls, found: Iterable[EntryPoint] | None = None) -> Plugins:
@@ -156,6 +172,7 @@ class Plugins:
             connectors = self._ask(plugin, "crmbridge_connectors", Connector, self.connectors)  # type: ignore[type-abstract]
             writers = self._ask(plugin, "crmbridge_writers", Writer, self.writers)  # type: ignore[type-abstract]
             metrics = self._ask(plugin, "crmbridge_metrics", Metric, self.metrics)  # type: ignore[type-abstract]
+            alerts = self._ask(plugin, "crmbridge_alerts", AlertChannel, self.alerts)  # type: ignore[type-abstract]
         except Exception as error:  # noqa: BLE001 - a stranger's hook may fail in any way; it is reported
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -164,7 +181,10 @@ class Plugins:
         self.connectors |= connectors
         self.writers |= writers
         self.metrics |= metrics
-        self.infos.append(PluginInfo(name, source, tuple(connectors), tuple(writers), tuple(metrics)))
+        self.alerts |= alerts
+        self.infos.append(
+            PluginInfo(name, source, tuple(connectors), tuple(writers), tuple(metrics), tuple(alerts))
+        )
 
     def _register(self, plugin: Any, name: str) -> None:
         self._manager.register(plugin, name)

@@ -34,10 +34,10 @@ def checks(items: Sequence[CheckItem]) -> RenderableType:
 
 def plugins(infos: Sequence[PluginInfo]) -> RenderableType:
     """What is installed, and what failed."""
-    page = table("", "plugin", "from", "connectors", "writers", "metrics")
+    page = table("", "plugin", "from", "connectors", "writers", "metrics", "alerts")
     failed: list[RenderableType] = []
     for info in infos:
-        lists = [", ".join(names) for names in (info.connectors, info.writers, info.metrics)]
+        lists = [", ".join(names) for names in (info.connectors, info.writers, info.metrics, info.alerts)]
         page.add_row(TICKS["failed" if info.error else "ok"], escape(info.name), escape(info.source), *lists)
         if info.error:
             failed.append(Text(f"{info.name}: {info.error}", style="red"))
