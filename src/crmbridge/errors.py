@@ -65,6 +65,10 @@ class QuotaError(CRMBridgeError):
     """The connection's share of the vendor's API limit is used up; a later run goes on."""
 
 
+class StoppedError(CRMBridgeError):
+    """The run was asked to stop and has: it goes on from its checkpoint when it is started again."""
+
+
 class StoreError(CRMBridgeError):
     """The ledger or the lake can't be read or written as it should."""
 

@@ -241,7 +241,7 @@ def test_a_quota_used_up_leaves_an_approved_plan_that_the_next_run_finishes_firs
     job: Installation, crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = quota_after_one_batch(job, crm, monkeypatch)
-    assert failed.status == "failed"
+    assert (failed.status, failed.summary["stopped_by"]) == ("stopped", "budget")
     assert "daily limit" in str(failed.error)
     assert (failed.summary["sent"], failed.summary["pending"]) == (6, 6)
     assert failed.summary["calls_by_kind"] == calls(crm)
@@ -267,7 +267,7 @@ def test_while_the_quota_is_used_up_every_run_says_so_and_nothing_is_lost(
         crm.faults.append("quota")
         with pytest.raises(QuotaError):
             job.sync()
-        assert (job.runs()[0].kind, job.runs()[0].status) == ("sync", "failed")
+        assert (job.runs()[0].kind, job.runs()[0].status) == ("sync", "stopped")
     later(job, crm, hours=1)
     assert job.sync().status == "done"
     assert all(crm.score(f"L{number:02d}") is not None for number in range(0, LEADS, 2))

@@ -79,9 +79,22 @@ class CallCounter:
 
     def __init__(self) -> None:
         self.by_kind: dict[str, int] = {}
+        self._told = 0
+
+    daily_limit: int | None = None
+    """What the vendor says all integrations together may make in a day, once a call has told."""
 
     def add(self, kind: str, number: int = 1) -> None:
         self.by_kind[kind] = self.by_kind.get(kind, 0) + number
+
+    def learn_limit(self, limit: int) -> None:
+        """Take the vendor's word for its daily limit."""
+        self.daily_limit = limit
+
+    def new(self) -> int:
+        """How many calls there were since this was last asked."""
+        new, self._told = self.total - self._told, self.total
+        return new
 
     @property
     def total(self) -> int:
@@ -123,11 +136,12 @@ class Context:
     `options` is the connection's own part of the settings, validated by the connector's `Options`.
     `secret(name)` returns a secret or raises SettingsError with the ways to set it. `clock` is the only
     clock. `log` takes an event name and plain values (ids, counts; no names, no tokens). `api_budget` is the
-    connection's share of the vendor's daily limit, `spent_today` the calls its runs of the last 24 hours
-    made. `vault` is where a token lies that all workers and processes of the connection share, `notes` what
-    must be found again after a crash. `install_for` is the CRM user for whom `install` works, where that is
-    not the one who signs in. `reads(object, field)` says whether the settings let a field be read: what is
-    not read is never stored, and a connector that can need not ask for it.
+    connection's share of the vendor's daily limit, `api_reserve` the share that is left for the customer's
+    other integrations, `spent_today` the calls its runs of the last 24 hours made. `vault` is where a token
+    lies that all workers and processes of the connection share, `notes` what must be found again after a
+    crash. `install_for` is the CRM user for whom `install` works, where that is not the one who signs in.
+    `reads(object, field)` says whether the settings let a field be read: what is not read is never stored,
+    and a connector that can need not ask for it.
     """
 
     connection: str
@@ -137,6 +151,7 @@ class Context:
     zone: ZoneInfo
     fields: tuple[str, ...] = ()
     api_budget: float = 0.25
+    api_reserve: float = 0.0
     spent_today: int = 0
     vault: Vault = field(default_factory=MemoryVault)
     notes: Notes = field(default_factory=MemoryNotes)

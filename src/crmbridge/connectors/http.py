@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -147,17 +148,28 @@ class Share:
     """The connection's share of a daily limit: what it may still use.
 
     `budget` is the share, `spent_today` what earlier runs of the last 24 hours used of it. A call that would
-    pass it is not made.
+    pass it is not made, nor one that would leave the other integrations less than `reserve`, a share of the
+    daily limit. `tell` is told the daily limit.
     """
 
-    def __init__(self, *, budget: float, spent_today: int, connection: str) -> None:
+    def __init__(
+        self,
+        *,
+        budget: float,
+        spent_today: int,
+        connection: str,
+        reserve: float = 0.0,
+        tell: Callable[[int], None] = lambda limit: None,
+    ) -> None:
         self._budget, self._before, self._connection = budget, spent_today, connection
+        self._reserve, self._tell = reserve, tell
         self._allowed: int | None = None
         self._spent = 0
 
     def learn(self, *, limit: int, used: int) -> None:
         """Take the vendor's word for its daily limit and what all integrations have used of it."""
-        left = max(limit - used, 0)
+        self._tell(limit)
+        left = max(limit - used - math.ceil(limit * self._reserve), 0)
         allowed = min(int(limit * self._budget) - self._before, self._spent + left)
         self._allowed = allowed if self._allowed is None else min(self._allowed, allowed)
 
@@ -167,7 +179,8 @@ class Share:
             raise QuotaError(
                 f"this run has used its share of the daily API limit ({self._spent:,} calls).",
                 connection=self._connection,
-                remedy="It goes on from its checkpoint at the next run; api_budget is the share.",
+                remedy="It goes on from its checkpoint at the next run; api_budget is the share, api_reserve "
+                "what is left to others.",
             )
         self._spent += calls
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree
 
-import vl_convert
 from markupsafe import Markup, escape
 
 Spec = dict[str, Any]
@@ -103,6 +102,8 @@ def _render(spec: Spec, width: int, label: str) -> Markup:
         "autosize": {"type": "fit", "contains": "padding"},
         **spec,
     }
+    import vl_convert  # a renderer of its own, which only who draws should wait for
+
     drawn = ElementTree.fromstring(vl_convert.vegalite_to_svg(full, config=_CONFIG, allowed_base_urls=[]))  # noqa: S314 - our own renderer's output
     inside = Markup("").join(_slim(child) for child in drawn)
     return Markup('<svg role="img" aria-label="{}" viewBox="{}" width="{}">{}</svg>').format(

@@ -114,7 +114,7 @@ def _changes(
     if results is None or not results.num_rows:
         return None
     held = None if writer.reads_are_free else _held(session, object_name)
-    session.progress(f"plan {object_name}", 0, results.num_rows)
+    session.tell(f"plan {object_name}", 0, results.num_rows)
     found = plan_object(
         object_name,
         results,

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from crmbridge.connectors.base import Cursor, Notes, Page, SetAside
-from crmbridge.errors import GuardError
+from crmbridge.errors import GuardError, QuotaError, StoppedError, TransientError
 from crmbridge.model.chosen import Chosen
 from crmbridge.model.columns import to_table
 from crmbridge.model.fields import FieldValue, result_schema
@@ -108,16 +108,25 @@ def _pull_object(
     chosen = session.connection.chosen
     gathered, roll, total = _Gathered(chosen), session.lake.roll(session.name, object_name), 0
     complete = False
-    for page in session.connector.pull(object_name, cursor):
-        table = gathered.add(page)
-        roll.meet(table["id"])
-        roll.meet(pa.array([row.id for row in page.set_aside if row.id], pa.string()))
-        total += table.num_rows
-        complete = page.complete
-        session.progress(f"pull {object_name}", total, None)
-        if gathered.rows >= PART_ROWS and not complete:
+    try:
+        for page in session.connector.pull(object_name, cursor):
+            table = gathered.add(page)
+            roll.meet(table["id"])
+            roll.meet(pa.array([row.id for row in page.set_aside if row.id], pa.string()))
+            total += table.num_rows
+            complete = page.complete
+            if complete:
+                session.progress(f"pull {object_name}", total, None)  # the end is stored before any stop
+            else:
+                session.tell(f"pull {object_name}", total, None)
+            if gathered.rows >= PART_ROWS and not complete:
+                _store(session, run, object_name, gathered, seen_at=seen_at)
+                gathered = _Gathered(chosen)
+    except (StoppedError, QuotaError, TransientError):
+        # What was read has cost calls: it is kept, and the next run goes on from there.
+        if gathered.cursor is not None and not complete:
             _store(session, run, object_name, gathered, seen_at=seen_at)
-            gathered = _Gathered(chosen)
+        raise
     if complete:
         gone = roll.missing()
         live = session.lake.live_count(session.name, object_name)
@@ -147,6 +156,7 @@ def _store(
             run=run,
             seen_at=seen_at,
         )
+    session.ledger.add_calls(run, session.context.calls.new())
     tables = gathered.tables or [to_table(object_name, [])]
     session.lake.append(
         session.name,

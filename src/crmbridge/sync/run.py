@@ -16,7 +16,14 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
-from crmbridge.errors import CRMBridgeError, GuardError, NotFoundError, SettingsError
+from crmbridge.errors import (
+    CRMBridgeError,
+    GuardError,
+    NotFoundError,
+    QuotaError,
+    SettingsError,
+    StoppedError,
+)
 from crmbridge.model.records import ObjectName
 from crmbridge.store.ledger import Counts, Ledger, Plan, Run, RunKind, RunStatus
 from crmbridge.sync.plan import make_plan, remember_held, require_writer
@@ -45,15 +52,20 @@ def sync(
     full: bool = False,
     dry_run: bool = False,
     approve: Approve | Literal["yes"] | None = None,
+    slot: datetime | None = None,
+    clock_behind: float = 0,
 ) -> Run:
-    """One whole run.
+    """One whole run, for the scheduled moment `slot` where it is for one. `clock_behind` says by how many
+    seconds the clock is behind the moment, where it was set back and the moment therefore held.
 
     `approve`: "yes" approves for the person who said so, a function asks, None leaves the decision to the
     connection's `approval`. Guards stop an automatic run and "yes" (status `stopped`); a plan nobody approves
     is kept as `awaiting_approval`.
     """
     about: Summary = {"dry_run": True} if dry_run else {"full": True} if full else {}
-    with _run(session, "sync", moment, about=about) as work:
+    with _run(session, "sync", moment, about=about, slot=slot) as work:
+        if clock_behind:
+            work.summary["clock_behind"] = clock_behind
         refuse_another_org(session)
         _refuse_an_earlier_moment(session, moment)
         stored = session.ledger.plan_of_run(work.run)
@@ -126,7 +138,7 @@ def apply(session: Session, plan_id: int, *, override: Sequence[str] = ()) -> Ru
         if to_approve and "shrunk" in stored.guards:
             # The person says that what is gone is gone: read once more and believe it, as of now, because the
             # lake may know more by now than it did when the plan was made.
-            seen_at = max(session.now(), stored.moment)
+            seen_at = max(session.now(), stored.moment, session.ledger.newest(session.name) or stored.moment)
             pull_all(session, work.run, seen_at=seen_at, accept_shrunk=True)
         if to_approve:
             stored = session.ledger.approve(plan_id, "person")
@@ -192,9 +204,8 @@ def _last_scored(session: Session, moment: datetime) -> datetime:
 
 def _refuse_an_earlier_moment(session: Session, moment: datetime) -> None:
     """Raise SettingsError where the lake knows a later moment: what was known as of then would change."""
-    parts = session.ledger.parts(session.name)
-    newest = max((part.newest for part in parts if not part.object.startswith("held/")), default=moment)
-    if moment < newest:
+    newest = session.ledger.newest(session.name)
+    if newest is not None and moment < newest:
         raise SettingsError(
             f"the lake knows this connection as of {newest:%Y-%m-%d %H:%M:%S} UTC already, so no run can be "
             f"as of {moment:%Y-%m-%d %H:%M:%S} UTC.",
@@ -249,7 +260,7 @@ def _write(session: Session, run_id: int, stored: Plan) -> RunStatus:
         writer=writer,
         override=tuple(stored.guards),
         on_sent=remember,
-        on_progress=lambda settled, planned: session.progress("apply", settled, planned),
+        on_progress=lambda settled, planned: session.tell("apply", settled, planned),
     )
     found = verify_plan(
         stored.id,
@@ -285,23 +296,33 @@ class _Work:
 
 
 @contextmanager
-def _run(session: Session, kind: RunKind, moment: datetime, about: Summary | None = None) -> Iterator[_Work]:
+def _run(
+    session: Session,
+    kind: RunKind,
+    moment: datetime,
+    about: Summary | None = None,
+    slot: datetime | None = None,
+) -> Iterator[_Work]:
     """Start or take up a run and finish it with its summary; an error is written down and goes on up.
+
+    A run that was asked to stop is not finished: whoever takes it up finds it as after a kill, with its calls
+    counted. One that has used up its share of the API has stopped, and is for the next run to go on with.
 
     Then the lake's files are kept few: after the end, so that a resumed run leaves the same files.
     """
-    work = _Work(
-        session.ledger.start_run(session.name, kind, moment, about=about).id, summary=dict(about or {})
-    )
+    started = session.ledger.start_run(session.name, kind, moment, about=about, slot=slot)
+    work = _Work(started.id, summary=dict(about or {}))
     began = time.monotonic()
     session.log("run started", run=work.run, connection=session.name, kind=kind)
 
     def finish(status: RunStatus, error: str | None = None) -> None:
         calls: Summary = {
-            "api_calls": session.context.calls.total,
+            "api_calls": session.ledger.add_calls(work.run, session.context.calls.new()),
             "calls_by_kind": dict(session.context.calls.by_kind),
             "seconds": round(time.monotonic() - began, 3),
         }
+        if session.context.calls.daily_limit is not None:
+            calls["daily_limit"] = session.context.calls.daily_limit
         stored = plan_of(session.ledger, session.ledger.run(work.run))
         summary = {**_read(session, work.run), **work.summary, **_counts(session, stored), **calls}
         session.ledger.finish_run(work.run, status, summary, error)
@@ -309,7 +330,15 @@ def _run(session: Session, kind: RunKind, moment: datetime, about: Summary | Non
 
     try:
         yield work
+    except StoppedError:
+        session.ledger.add_calls(work.run, session.context.calls.new())
+        session.log("run stopped", run=work.run)
+        raise
     except GuardError as error:
+        finish("stopped", str(error))
+        raise
+    except QuotaError as error:
+        work.summary["stopped_by"] = "budget"
         finish("stopped", str(error))
         raise
     except CRMBridgeError as error:

@@ -32,7 +32,7 @@ def score(session: Session, run: int, *, moment: datetime) -> None:
             if not fed or (metric.needs_records and object_name not in present):
                 _clear(session, run, result_object(metric.name, object_name), moment)
                 continue
-            session.progress(f"score {object_name}", 0, present.get(object_name))
+            session.tell(f"score {object_name}", 0, present.get(object_name))
             model = _model(session, run, metric, object_name, frame)
             results = metric.apply(object_name, frame, model)
             results = _with_trend(session, metric.name, results, moment)

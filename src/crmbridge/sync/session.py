@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from crmbridge.config import Connection
 from crmbridge.connectors.base import Connector, Context
+from crmbridge.errors import StoppedError
 from crmbridge.metrics.base import Frame, Metric
 from crmbridge.model.records import OBJECTS, ObjectName
 from crmbridge.store.lake import Lake
@@ -26,7 +27,10 @@ NEW_OUTCOMES: Final = 0.1
 
 @dataclass(frozen=True)
 class Session:
-    """One connection, open. `progress(step, done, total)` is told how far it is; total may be None."""
+    """One connection, open. `progress(step, done, total)` is told how far it is; total may be None.
+
+    `stopping` says whether the run should stop: it does so between two calls, where its work is stored.
+    """
 
     connection: Connection
     context: Context
@@ -36,6 +40,7 @@ class Session:
     ledger: Ledger
     lake: Lake
     progress: Callable[[str, int, int | None], None] = field(default=lambda step, done, total: None)
+    stopping: Callable[[], bool] = field(default=lambda: False)
 
     @property
     def name(self) -> str:
@@ -51,6 +56,16 @@ class Session:
 
     def now(self) -> datetime:
         return self.context.clock()
+
+    def tell(self, step: str, done: int, total: int | None) -> None:
+        """Say how far the run is, where it can stop without losing anything. Raises StoppedError."""
+        self.progress(step, done, total)
+        if self.stopping():
+            raise StoppedError(
+                f"stopped at {step}, as asked.",
+                connection=self.name,
+                remedy="Nothing is lost: it goes on from here when it is started again.",
+            )
 
     def frame(self, moment: datetime) -> Frame:
         """The connection's records as of a moment, read from the lake."""

@@ -104,7 +104,11 @@ class Client:
         self.paths = Paths.of(self.options.api)
         self.pace = pace or Pace()
         self.share = Share(
-            budget=context.api_budget, spent_today=context.spent_today, connection=context.connection
+            budget=context.api_budget,
+            spent_today=context.spent_today,
+            connection=context.connection,
+            reserve=context.api_reserve,
+            tell=context.calls.learn_limit,
         )
         # The package takes half a second to import: only who talks to HubSpot waits for it.
         from hubspot.crm.objects import ApiClient, Configuration

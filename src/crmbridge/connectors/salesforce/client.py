@@ -122,7 +122,11 @@ class Client:
         session.auth = SessionAuth(self.tokens, self._is_home)
         self.session = session
         self.share = Share(
-            budget=context.api_budget, spent_today=context.spent_today, connection=context.connection
+            budget=context.api_budget,
+            spent_today=context.spent_today,
+            connection=context.connection,
+            reserve=context.api_reserve,
+            tell=context.calls.learn_limit,
         )
         self.server_now: datetime | None = None
         """The server's clock, by its last answer."""

@@ -7,6 +7,7 @@ X-API-CREDITS-REMAINING, which appears from half of the credits on, tells the tw
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -144,6 +145,7 @@ class Client:
     def learn(self, edition: limits.Edition, users: int) -> None:
         """Take the org's edition: its credits of a day, its simultaneous calls."""
         self._daily = edition.credits(users)
+        self._context.calls.learn_limit(self._daily)
         self._calls = threading.BoundedSemaphore(edition.calls - 1)
 
     @property
@@ -326,11 +328,14 @@ class Client:
         """
         if self._daily is not None:
             allowed = int(self._daily * self._context.api_budget) - self._context.spent_today
-            if self._context.calls.total + credits > allowed:
+            reserve = math.ceil(self._daily * self._context.api_reserve)
+            taken = self._remaining is not None and self._remaining - credits < reserve
+            if taken or self._context.calls.total + credits > allowed:
                 raise QuotaError(
                     f"this run has used its share of the day's credits ({self._context.calls.total:,}).",
                     connection=self._context.connection,
-                    remedy="It goes on from its checkpoint at the next run; api_budget is the share.",
+                    remedy="It goes on from its checkpoint at the next run; api_budget is the share, "
+                    "api_reserve what is left to others.",
                 )
         self._context.calls.add(kind, credits)
 
