@@ -9,19 +9,21 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import SecretStr
 
 from crmbridge import config
-from crmbridge.config import Connection, Settings
+from crmbridge.config import ALERTS, SERVE, SERVE_SECRETS, Connection, Settings
 from crmbridge.connectors.base import CallCounter, CheckItem, Context
-from crmbridge.errors import CRMBridgeError, NotFoundError, SettingsError
+from crmbridge.errors import CRMBridgeError, NotFoundError, SettingsError, StoreError
 from crmbridge.model.records import OBJECTS, ObjectName
 from crmbridge.plugins import Plugins
 from crmbridge.report.explain import Explanation, explain
 from crmbridge.report.export import export
 from crmbridge.report.html import write_report
+from crmbridge.schedule.budget import Forecast
+from crmbridge.schedule.watchman import Watchman
 from crmbridge.secrets import LedgerNotes, Secrets
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run, StoredModel
@@ -34,6 +36,8 @@ from crmbridge.writeback.base import InstallStep
 from crmbridge.writeback.undo import Kept, kept
 from crmbridge.writeback.verify import Verified
 
+CLOCK_HELD: Final = timedelta(hours=2)
+"""A clock set back by more than a clock change is somebody's mistake."""
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -57,10 +61,11 @@ class Bridge:
         clock: Callable[[], datetime] = utc_now,
         log: Callable[..., None] = lambda event, **values: None,
         progress: Progress = lambda step, done, total: None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = settings
         self.plugins = plugins or Plugins.load()
-        self._clock, self._log, self._progress = clock, log, progress
+        self._clock, self._log, self._progress, self._stopping = clock, log, progress, stopping
         self._open = ExitStack()
         for info in self.plugins.infos:
             if info.error:
@@ -161,11 +166,77 @@ class Bridge:
         at: datetime | None = None,
         approve: Approve | Literal["yes"] | None = None,
     ) -> Run:
-        """One run: pull, score, plan, apply, verify. `approve` decides on the plan (see `sync.run.sync`)."""
+        """One run: pull, score, plan, apply, verify. `approve` decides on the plan (see `sync.run.sync`).
+
+        A run that is due by the schedule is made by it.
+        """
         with self._alone(name) as session:
+            due = None if dry_run or at is not None else self.watchman.due(name)
             return runs.sync(
-                session, moment=self._moment(name, at), full=full, dry_run=dry_run, approve=approve
+                session,
+                moment=self._moment(name, at),
+                full=full,
+                dry_run=dry_run,
+                approve=approve,
+                slot=due.slot if due else None,
+                clock_behind=self._clock_behind(name) if at is None else 0,
             )
+
+    # -- unattended --
+
+    @property
+    def watchman(self) -> Watchman:
+        """Who looks whether all is well."""
+        return Watchman(self.settings, self.plugins, self.ledger, clock=self._clock, log=self._log)
+
+    def run_due(self, name: str) -> Run | None:
+        """The run that the connection's schedule asks for now, or None where none is due.
+
+        Raises BusyError where another process runs the connection, and what the run raises.
+        """
+        if self.watchman.due(name) is None:
+            return None
+        with self._alone(name) as session:
+            due = self.watchman.due(name)  # another process may have been quicker
+            if due is None:
+                return None
+            moment = due.moment or self._moment(name, None)
+            return runs.sync(session, moment=moment, slot=due.slot, clock_behind=self._clock_behind(name))
+
+    def is_due(self, name: str) -> bool:
+        """Whether a run of the connection is due by its schedule and nobody is at it."""
+        return self.watchman.due(name) is not None and not self.ledger.is_held(f"connection/{name}")
+
+    def ledger_answers(self) -> bool:
+        """Whether the ledger can be read now."""
+        try:
+            self.ledger.conditions()
+        except StoreError:
+            return False
+        return True
+
+    def serve_token(self) -> str | None:
+        """What who asks for health and metrics must show; None where it was not set. Raises SettingsError."""
+        path = self.settings.serve.token_file
+        files = {"token": self.settings.base / path} if path else {}
+        found = Secrets(SERVE, files=files, ledger=self.ledger).find("token")
+        return found.get_secret_value() if found else None
+
+    def change_settings(self, settings: Settings) -> None:
+        """Use other settings from the next run on. Raises SettingsError where they need a restart or can't be
+        used as a whole.
+        """
+        if (settings.ledger_url, settings.lake) != (self.settings.ledger_url, self.settings.lake):
+            raise SettingsError("[store] has changed.", remedy="Start `crmbridge serve` again to use it.")
+        for name in settings.names:
+            settings.connection(name, self.plugins)
+        settings.channels(self.plugins)
+        self.settings = settings
+
+    def forecast(self, name: str) -> Forecast:
+        """What the connection's runs will need of the vendor's API, and its share."""
+        self.connection(name)
+        return self.watchman.forecast(name)
 
     def pull(self, name: str, *, full: bool = False, at: datetime | None = None) -> Run:
         """Read what changed in the CRM into the lake."""
@@ -294,7 +365,15 @@ class Bridge:
         return erased
 
     def check_secret(self, name: str, secret: str) -> None:
-        """Raises SettingsError where the connection has no secret of that name."""
+        """Raises SettingsError where the connection (or `alerts`, or `serve`) has no secret of that name."""
+        if name in (ALERTS, SERVE):
+            kept = [f"{each.name}_{one}" for each in self.plugins.alerts.values() for one in each.secrets]
+            ours = kept if name == ALERTS else list(SERVE_SECRETS)
+            if secret not in ours:
+                raise SettingsError(
+                    f"there is no secret {secret!r} of {name}.", remedy=f"There are: {', '.join(ours)}."
+                )
+            return
         connection = self.connection(name)
         if secret not in connection.connector.secrets:
             known = ", ".join(connection.connector.secrets) or "none"
@@ -309,7 +388,7 @@ class Bridge:
     ) -> None:
         """Keep one of the connection's secrets."""
         self.check_secret(name, secret)
-        self._secrets(self.connection(name)).set(secret, value, store=store)
+        Secrets(name, files={}, ledger=self.ledger).set(secret, value, store=store)
 
     # -- inside --
 
@@ -329,28 +408,53 @@ class Bridge:
     def _moment(self, name: str, at: datetime | None) -> datetime:
         """The moment in UTC; one without an offset is read in the connection's zone."""
         if at is None:
-            return self._clock().astimezone(UTC)
+            now = self._clock().astimezone(UTC)
+            return now + timedelta(seconds=self._clock_behind(name))
         try:
             return (at if at.tzinfo else at.replace(tzinfo=self.connection(name).zone)).astimezone(UTC)
         except OverflowError as error:
             raise SettingsError(f"{at.isoformat()} is outside the years 1 to 9999.") from error
 
+    def _clock_behind(self, name: str) -> float:
+        """By how many seconds the clock is behind the latest moment the lake knows, where it was set back.
+
+        Moments go forward only: until the clock has caught up, runs are as of that latest moment, and say so.
+        A clock that is further behind than `CLOCK_HELD` is not made up for: the run is refused in words.
+        """
+        newest, now = self.ledger.newest(name), self._clock()
+        behind = newest - now if newest else timedelta(0)
+        return behind.total_seconds() if timedelta(0) < behind <= CLOCK_HELD else 0
+
     def _spent_today(self, name: str) -> int:
-        since = self._clock() - timedelta(days=1)
-        calls = [
-            run.summary.get("api_calls") for run in self.ledger.runs(name, 500) if run.started_at > since
-        ]
-        return sum(number for number in calls if isinstance(number, int))
+        return self.ledger.calls_since(name, self._clock() - timedelta(days=1))
 
     def _secrets(self, connection: Connection) -> Secrets:
         return Secrets(connection.name, files=connection.secret_files, ledger=self.ledger)
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[Session]:
-        """A session while no other process runs the connection. Raises BusyError."""
+        """A session while no other process runs the connection. Raises BusyError.
+
+        Afterwards the watchman looks at what the run came to.
+        """
         self.connection(name)
-        with self.ledger.lease(f"connection/{name}"), self._session(name) as session:
-            yield session
+        try:
+            with self.ledger.lease(f"connection/{name}"), self._session(name) as session:
+                yield session
+        finally:
+            self.look([name])
+
+    def look(self, names: Sequence[str] | None = None) -> None:
+        """Look whether all is well with these connections, or with all, and tell people what has changed.
+
+        A ledger that can't be reached is said in the log; the next look sees what this one could not.
+        """
+        known = self.settings.names
+        try:
+            # A connection may have gone from the settings while its last run was under way.
+            self.watchman.look(known if names is None else [name for name in names if name in known])
+        except StoreError as error:
+            self._log("nobody could look", level="warning", error=str(error))
 
     @contextmanager
     def _session(self, name: str) -> Iterator[Session]:
@@ -364,6 +468,7 @@ class Bridge:
             zone=connection.zone,
             fields=connection.settings.fields,
             api_budget=connection.settings.api_budget,
+            api_reserve=connection.settings.api_reserve,
             spent_today=self._spent_today(name),
             vault=secrets.vault(),
             notes=LedgerNotes(self.ledger, name),
@@ -386,8 +491,9 @@ class Bridge:
                     writer=writer,
                     metrics=[metric(connection.settings.metrics) for metric in self.plugins.metrics.values()],
                     ledger=self.ledger,
-                    lake=self.lake,
+                    lake=Lake(self.settings.lake, self.ledger),  # its index is for one run at a time
                     progress=self._progress,
+                    stopping=self._stopping,
                 )
             except CRMBridgeError as error:
                 error.connection = error.connection or name

@@ -11,9 +11,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from crmbridge.alerts.base import AlertChannel
 from crmbridge.connectors.base import Connector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
@@ -32,14 +34,30 @@ from crmbridge.model.fields import CATALOGUE, CORE
 from crmbridge.model.zones import ZoneName
 from crmbridge.plugins import Plugins
 from crmbridge.secrets import variable
+from crmbridge.store.ledger import ConditionKind
+from crmbridge.timetable import BUSINESS_HOURS, Timetable, parse, parse_business_hours
 from crmbridge.writeback.plan import GuardSettings
 
 FILE_NAME: Final = "crmbridge.toml"
 FILE_VARIABLE: Final = "CRMBRIDGE_CONFIG"
+ALERTS: Final = "alerts"
+SERVE: Final = "serve"
+"""Secrets of alert channels and of the scheduler are kept under these names, so no connection has them."""
+SERVE_SECRETS: Final = ("token",)
 _CONNECTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 _UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 _NO_TABLE: Final = ("dict_type", "model_type", "dataclass_type", "model_attributes_type")
 _SECRET_NAME: Final = re.compile(r"(^|_)(secret|token|password|api_key|apikey|passphrase)$")
+
+
+def _schedule(text: str) -> str:
+    parse(text, UTC)
+    return text
+
+
+def _business_hours(text: str) -> str:
+    parse_business_hours(text)
+    return text
 
 
 def _keys(keys: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,15 +80,51 @@ class ConnectionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     connector: str
-    schedule: str | None = None
+    schedule: Annotated[str, AfterValidator(_schedule)] | None = None
+    business_hours: Annotated[str, AfterValidator(_business_hours)] = BUSINESS_HOURS
     timezone: ZoneName = "UTC"
     api_budget: float = Field(default=0.25, gt=0, le=1)
+    api_reserve: float = Field(default=0.1, ge=0, lt=1)
+    expires: dict[str, date] = {}
     approval: Literal["manual", "auto"] = "manual"
     fields: Annotated[tuple[str, ...], AfterValidator(_keys)] = CORE
     allow_fields: tuple[str, ...] = ("*",)
     deny_fields: Annotated[tuple[str, ...], AfterValidator(refuse_needed)] = ()
     metrics: MetricSettings = MetricSettings()
     guards: GuardSettings = GuardSettings()
+
+    def timetable(self) -> Timetable | None:
+        """When the connection runs; None where only people run it."""
+        if self.schedule is None:
+            return None
+        return parse(self.schedule, ZoneInfo(self.timezone), self.business_hours)
+
+    @property
+    def timetable_text(self) -> str | None:
+        """The timetable in a form that changes when its slots do."""
+        if self.schedule is None:
+            return None
+        return f"{self.schedule} | {self.timezone} | {self.business_hours}"
+
+
+class AlertSettings(BaseModel):
+    """`[alerts]`: what is told, and one table for each channel. The log is always told."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    kinds: tuple[ConditionKind, ...] = get_args(ConditionKind)
+    expiry_days: int = Field(default=14, ge=1)
+    late_minutes: float = Field(default=10, gt=0)
+
+
+class ServeSettings(BaseModel):
+    """`[serve]`: the scheduler's process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, lt=65536)
+    workers: int = Field(default=4, ge=1)
+    jitter_seconds: float = Field(default=10, ge=0)
+    token_file: Path | None = None
 
 
 class _File(BaseSettings):
@@ -79,6 +133,8 @@ class _File(BaseSettings):
     )
     store: StoreSettings = StoreSettings()
     connections: dict[str, ConnectionSettings] = {}
+    alerts: AlertSettings = AlertSettings()
+    serve: ServeSettings = ServeSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -127,6 +183,16 @@ class Connection(BaseModel):
         return Chosen(self.settings.allow_fields, self.settings.deny_fields)
 
 
+class Channel(BaseModel):
+    """One alert channel, ready to use."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    name: str
+    channel: type[AlertChannel]
+    options: BaseModel
+    secret_files: Mapping[str, Path]
+
+
 class Settings:
     """The settings of one installation. `base` is the folder relative paths count from."""
 
@@ -152,14 +218,51 @@ class Settings:
         """The connections there are."""
         return list(self._file.connections)
 
-    def connection(self, name: str, plugins: Plugins) -> Connection:
-        """One connection, with its connector's settings checked. Raises SettingsError."""
+    @property
+    def alerts(self) -> AlertSettings:
+        return self._file.alerts
+
+    @property
+    def serve(self) -> ServeSettings:
+        return self._file.serve
+
+    def common(self, name: str) -> ConnectionSettings:
+        """What every connection has, of one of them. Raises SettingsError."""
         settings = self._file.connections.get(name)
         if settings is None:
             raise SettingsError(
                 f"{self.path.name} has no [connections.{name}].",
                 remedy=_did_you_mean(name, self.names) or f"There are: {', '.join(self.names) or 'none'}.",
             )
+        return settings
+
+    def channels(self, plugins: Plugins) -> list[Channel]:
+        """The alert channels that are set up, the log first. Raises SettingsError."""
+        tables = {"log": {}, **(self._file.alerts.model_extra or {})}
+        return [self._channel(name, table, plugins) for name, table in tables.items()]
+
+    def _channel(self, name: str, table: Any, plugins: Plugins) -> Channel:
+        known = [*plugins.alerts, *AlertSettings.model_fields]
+        if name not in plugins.alerts or not isinstance(table, dict):
+            raise SettingsError(
+                f"{self.path.name}: [{ALERTS}] {name} is not a setting or a channel.",
+                remedy=_did_you_mean(name, known) or f"There are: {', '.join(known)}.",
+            )
+        channel, extra, secret_files = plugins.alerts[name], dict(table), {}
+        for secret in channel.secrets:
+            if f"{secret}_file" in extra:
+                secret_files[f"{name}_{secret}"] = self.base / str(extra.pop(f"{secret}_file"))
+        try:
+            options = channel.Options.model_validate(extra)
+        except ValidationError as error:
+            raise _explain(error, self.path, f"{ALERTS}.{name}", channel.Options.model_fields) from error
+        return Channel(
+            name=name, channel=channel, options=_resolved(options, self.base), secret_files=secret_files
+        )
+
+    def connection(self, name: str, plugins: Plugins) -> Connection:
+        """One connection, with its connector's settings checked. Raises SettingsError."""
+        settings = self.common(name)
         connector = plugins.connector(settings.connector)
         extra = dict(settings.model_extra or {})
         secret_files = {}
@@ -203,7 +306,11 @@ def load(path: Path) -> Settings:
     tables = connections if isinstance(connections, dict) else {}
     for name, table in tables.items():
         check_name(name, tables, path)
-        _refuse_secrets(name, table, path)
+        _refuse_secrets(f"connections.{name}", name, "", table, path)
+    alerts = raw.get(ALERTS)
+    for name, table in alerts.items() if isinstance(alerts, dict) else ():
+        _refuse_secrets(f"{ALERTS}.{name}", ALERTS, f"{name}_", table, path)
+    _refuse_secrets(SERVE, SERVE, "", raw.get(SERVE), path)
     try:
         return Settings(_File(**raw), path)
     except ValidationError as error:
@@ -217,6 +324,12 @@ def check_name(name: str, others: Iterable[str], path: Path) -> None:
             f"{path.name}: {name!r} can't be a connection's name.",
             remedy="Use a letter, then letters, digits, - and _.",
         )
+    if variable(name, "x") in (variable(ALERTS, "x"), variable(SERVE, "x")):
+        raise SettingsError(
+            f"{path.name}: a connection can't be called {name}: crmbridge keeps secrets of its own under "
+            "that name.",
+            remedy="Rename it.",
+        )
     clash = [other for other in others if other != name and variable(other, "x") == variable(name, "x")]
     if clash:
         raise SettingsError(
@@ -225,15 +338,16 @@ def check_name(name: str, others: Iterable[str], path: Path) -> None:
         )
 
 
-def _refuse_secrets(connection: str, table: Any, path: Path) -> None:
+def _refuse_secrets(where: str, owner: str, prefix: str, table: Any, path: Path) -> None:
+    """Raises SettingsError for a secret in the table `where`, which is `owner`'s under the prefixed name."""
     for key in table if isinstance(table, dict) else ():
         if _SECRET_NAME.search(key) and isinstance(table[key], str):
-            place = f"[connections.{connection}] {key}"
+            place = f"[{where}] {key}"
             raise SettingsError(
                 f"{path.name}: {place} is a secret, and secrets never stand in the file.",
-                remedy=f"Take it out and set {variable(connection, key)} in the environment, or run "
-                f"`crmbridge secret set {connection} {key}`, or give {key}_file = a file of mode 600. "
-                "If the file was shared, change the secret at the CRM as well.",
+                remedy=f"Take it out and set {variable(owner, prefix + key)} in the environment, or run "
+                f"`crmbridge secret set {owner} {prefix}{key}`, or give {key}_file = a file of mode 600. "
+                "If the file was shared, change the secret where it came from as well.",
             )
 
 

@@ -49,16 +49,21 @@ class Secrets:
         self._ledger = ledger
         self._environment = environment
 
-    def get(self, name: str) -> SecretStr:
-        """The secret. Raises SettingsError that names every way to give it."""
+    def find(self, name: str) -> SecretStr | None:
+        """The secret, or None where it is set nowhere."""
         value = (
             self._environment.get(variable(self.connection, name))
             or self._from_file(name)
             or self._from_ledger(name)
             or self._from_keyring(f"{self.connection}/{name}")
         )
-        if value:
-            return SecretStr(value)
+        return SecretStr(value) if value else None
+
+    def get(self, name: str) -> SecretStr:
+        """The secret. Raises SettingsError that names every way to give it."""
+        found = self.find(name)
+        if found is not None:
+            return found
         raise SettingsError(
             f"the secret {name} is not set.",
             connection=self.connection,

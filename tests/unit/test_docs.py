@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 
 from crmbridge import hookspecs
+from crmbridge.alerts.email import EmailOptions
+from crmbridge.alerts.webhook import WebhookOptions
 from crmbridge.cli import app
-from crmbridge.config import ConnectionSettings, StoreSettings
+from crmbridge.config import AlertSettings, ConnectionSettings, ServeSettings, StoreSettings
 from crmbridge.connectors.files import FilesConnector
 from crmbridge.connectors.hubspot import HubSpotConnector
 from crmbridge.connectors.salesforce import SalesforceConnector
@@ -20,6 +23,7 @@ from crmbridge.metrics.base import MetricSettings
 from crmbridge.metrics.calendar import Calendar
 from crmbridge.model.fields import CATALOGUE
 from crmbridge.model.records import OBJECTS
+from crmbridge.store.ledger import ConditionKind
 from crmbridge.writeback.guards import GUARDS, GuardSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,9 +38,11 @@ def test_every_hook_is_in_the_plugin_guide(hook):
     assert f"`{hook}`" in text("docs/plugins.md")
 
 
-@pytest.mark.parametrize(
-    "model", [StoreSettings, ConnectionSettings, MetricSettings, Calendar, GuardSettings]
-)
+SETTINGS = [StoreSettings, ConnectionSettings, MetricSettings, Calendar, GuardSettings]
+SETTINGS += [AlertSettings, ServeSettings, WebhookOptions, EmailOptions]
+
+
+@pytest.mark.parametrize("model", SETTINGS)
 def test_every_setting_is_in_the_settings_page(model):
     page = text("docs/settings.md")
     missing = [name for name in model.model_fields if f"`{name}`" not in page and f".{name}]" not in page]
@@ -71,6 +77,11 @@ def test_every_field_is_in_the_settings_page(key):
 @pytest.mark.parametrize("guard", GUARDS)
 def test_every_guard_is_in_the_admin_page(guard):
     assert f"`{guard}`" in text("docs/admin.md")
+
+
+@pytest.mark.parametrize("kind", get_args(ConditionKind))
+def test_every_kind_of_alert_is_explained(kind):
+    assert f"| `{kind}` |" in text("docs/serve.md")
 
 
 @pytest.mark.parametrize("object_name", OBJECTS)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from crmbridge import __version__, logs
-from crmbridge.cli import learned, runs, setup
+from crmbridge.cli import learned, runs, serve, setup
 from crmbridge.cli.shared import complain, given, say
 from crmbridge.errors import CRMBridgeError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (setup, runs, learned):
+for _module in (setup, runs, learned, serve):
     _module.add_to(app)
 
 
@@ -49,7 +49,7 @@ def _before(
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    given.config, given.verbose = config, verbose
+    given.config, given.verbose, given.json_lines = config, verbose, log_format == "json"
     logs.configure(verbose=verbose, json_lines=log_format == "json")
 
 

@@ -49,6 +49,7 @@ class Globals:
 
     config: Path | None = None
     verbose: bool = False
+    json_lines: bool = False
 
 
 given = Globals()
@@ -81,6 +82,7 @@ def bridge() -> Iterator[Bridge]:
     steps = progress()
     with Bridge.open(given.config, log=logs.log, progress=steps) as opened:
         try:
+            opened.look()
             yield opened
         except KeyboardInterrupt:
             complain(
