@@ -29,13 +29,14 @@ from crmbridge.alerts.base import AlertChannel
 from crmbridge.connectors.base import Connector
 from crmbridge.errors import SettingsError
 from crmbridge.metrics.base import MetricSettings
+from crmbridge.metrics.calendar import WEEKDAYS
 from crmbridge.model.chosen import Chosen, refuse_needed
 from crmbridge.model.fields import CATALOGUE, CORE
 from crmbridge.model.zones import ZoneName
 from crmbridge.plugins import Plugins
 from crmbridge.secrets import variable
 from crmbridge.store.ledger import ConditionKind
-from crmbridge.timetable import BUSINESS_HOURS, Timetable, parse, parse_business_hours
+from crmbridge.timetable import BusinessHours, Timetable, parse
 from crmbridge.writeback.plan import GuardSettings
 
 FILE_NAME: Final = "crmbridge.toml"
@@ -52,11 +53,6 @@ _SECRET_NAME: Final = re.compile(r"(^|_)(secret|token|password|api_key|apikey|pa
 
 def _schedule(text: str) -> str:
     parse(text, UTC)
-    return text
-
-
-def _business_hours(text: str) -> str:
-    parse_business_hours(text)
     return text
 
 
@@ -81,7 +77,6 @@ class ConnectionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     connector: str
     schedule: Annotated[str, AfterValidator(_schedule)] | None = None
-    business_hours: Annotated[str, AfterValidator(_business_hours)] = BUSINESS_HOURS
     timezone: ZoneName = "UTC"
     api_budget: float = Field(default=0.25, gt=0, le=1)
     api_reserve: float = Field(default=0.1, ge=0, lt=1)
@@ -97,14 +92,26 @@ class ConnectionSettings(BaseModel):
         """When the connection runs; None where only people run it."""
         if self.schedule is None:
             return None
-        return parse(self.schedule, ZoneInfo(self.timezone), self.business_hours)
+        return parse(self.schedule, ZoneInfo(self.timezone), self._business_hours())
 
     @property
     def timetable_text(self) -> str | None:
         """The timetable in a form that changes when its slots do."""
         if self.schedule is None:
             return None
-        return f"{self.schedule} | {self.timezone} | {self.business_hours}"
+        calendar = self.metrics.calendar.model_dump_json()
+        return f"{self.schedule} | {self.timezone}" + (
+            f" | {calendar}" if "business" in self.schedule else ""
+        )
+
+    def _business_hours(self) -> BusinessHours:
+        calendar = self.metrics.calendar
+        return BusinessHours(
+            spans=calendar.spans,
+            weekdays=frozenset((WEEKDAYS.index(name) + 1) % 7 for name in calendar.weekdays),
+            holidays=frozenset(calendar.holidays),
+            zone=ZoneInfo(calendar.zone or self.timezone),
+        )
 
 
 class AlertSettings(BaseModel):

@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
-BUSINESS_HOURS: Final = "Mon-Fri 08:00-18:00"
 LONGEST_GAP: Final = timedelta(days=8 * 366)
 """29 February comes again after at most eight years."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
+_MIDNIGHT: Final = 24 * 60
 _UNITS: Final = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 _INTERVAL: Final = re.compile(r"(?:every\s+)?(\d+)?\s*([a-z]+?)s?", re.IGNORECASE)
-_HOURS: Final = re.compile(
-    r"([a-z]{3})(?:\s*-\s*([a-z]{3}))?\s+(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})", re.IGNORECASE
-)
 _WEEKDAYS: Final = {
     name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 }
@@ -91,6 +88,29 @@ class Interval(Timetable):
 
 
 @dataclass(frozen=True)
+class BusinessHours:
+    """When people work: spans of the day in minutes, weekdays (Sunday is 0), holidays."""
+
+    spans: Sequence[tuple[int, int]]
+    weekdays: frozenset[int]
+    holidays: frozenset[date]
+    zone: tzinfo
+
+    def closing(self) -> tuple[int, int]:
+        """The minute at which a working day ends, and whether (1 or 0) that is on the next day."""
+        ends = dict(self.spans)
+        end = max(ends.values())
+        if end < _MIDNIGHT:
+            return end, 0
+        minute = 0  # a night shift goes on after midnight
+        while minute in ends:
+            minute = ends[minute]
+        if minute >= _MIDNIGHT:
+            raise ValueError("the business hours never end")
+        return minute, 1
+
+
+@dataclass(frozen=True)
 class Cron(Timetable):
     """Wall-clock times in a zone. `days` and `weekdays` (Sunday is 0) are None where the field is `*`."""
 
@@ -102,6 +122,8 @@ class Cron(Timetable):
     every_hour: bool
     """Whether the hours are `*` or a step: then it runs in real hours when the clocks change."""
     zone: tzinfo
+    without: frozenset[date] = frozenset()
+    """Days on which it never comes."""
 
     def after(self, moment: datetime) -> datetime:
         for day in self._dates(moment, _DAY):
@@ -124,7 +146,7 @@ class Cron(Timetable):
         """Days that match, from the one before the moment's on: a slot can be shifted over midnight."""
         day = moment.astimezone(self.zone).date() - step
         for _ in range(LONGEST_GAP.days):
-            if day.month in self.months and self._matches(day):
+            if day.month in self.months and day not in self.without and self._matches(day):
                 yield day
             day += step
 
@@ -151,11 +173,11 @@ def _exists(wall: datetime, moment: datetime) -> bool:
     return moment.astimezone(wall.tzinfo).replace(tzinfo=None) == wall.replace(tzinfo=None)
 
 
-def parse(text: str, zone: tzinfo, business_hours: str = BUSINESS_HOURS) -> Timetable:
+def parse(text: str, zone: tzinfo, hours: BusinessHours | None = None) -> Timetable:
     """The timetable of a `schedule` setting. Raises ValueError with a sentence for the admin."""
     words = " ".join(text.split()).lower()
     if words == "after business hours":
-        return _after_business_hours(business_hours, zone)
+        return _after(hours or BusinessHours(((540, 1020),), frozenset(range(1, 6)), frozenset(), zone))
     words = _SHORT.get(words, words)
     if len(words.split()) == 5 and not words.startswith("every"):
         cron = _cron(words, zone)
@@ -173,36 +195,19 @@ def parse(text: str, zone: tzinfo, business_hours: str = BUSINESS_HOURS) -> Time
     return Interval(seconds)
 
 
-def _after_business_hours(text: str, zone: tzinfo) -> Cron:
-    days, _, end, next_day = parse_business_hours(text)
-    shift = 1 if next_day else 0
+def _after(hours: BusinessHours) -> Cron:
+    """When working days end."""
+    minute, next_day = hours.closing()
     return Cron(
-        minutes=frozenset([end.minute]),
-        hours=frozenset([end.hour]),
+        minutes=frozenset([minute % 60]),
+        hours=frozenset([minute // 60]),
         days=None,
         months=frozenset(range(1, 13)),
-        weekdays=frozenset((day + shift) % 7 for day in days),
+        weekdays=frozenset((day + next_day) % 7 for day in hours.weekdays),
         every_hour=False,
-        zone=zone,
+        zone=hours.zone,
+        without=frozenset(day + next_day * _DAY for day in hours.holidays),
     )
-
-
-def parse_business_hours(text: str) -> tuple[frozenset[int], time, time, bool]:
-    """Weekdays (Sunday is 0), from, to, and whether they end on the next day. Raises ValueError."""
-    found = _HOURS.fullmatch(text.strip())
-    wrong = ValueError(f"{text!r} are not business hours such as {BUSINESS_HOURS!r}")
-    if not found:
-        raise wrong
-    first, last = found[1].lower(), (found[2] or found[1]).lower()
-    if first not in _WEEKDAYS or last not in _WEEKDAYS:
-        raise wrong
-    span = (_WEEKDAYS[last] - _WEEKDAYS[first]) % 7
-    days = frozenset((_WEEKDAYS[first] + step) % 7 for step in range(span + 1))
-    try:
-        begin, end = time(int(found[3]), int(found[4])), time(int(found[5]) % 24, int(found[6]))
-    except ValueError:
-        raise wrong from None
-    return days, begin, end, end <= begin
 
 
 def _cron(text: str, zone: tzinfo) -> Cron:

@@ -56,10 +56,15 @@ class Calendar(BaseModel):
     zone: ZoneName | None = None
     holidays: tuple[date, ...] = ()
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Beginnings and ends in minutes of the day, in order."""
+        return sorted(map(_span, self.hours))
+
     @cached_property
     def _minutes(self) -> npt.NDArray[np.int64]:
         """Beginnings and ends in minutes of the day (spans, 2), in order."""
-        return np.array(sorted(map(_span, self.hours)), np.int64)
+        return np.array(self.spans, np.int64)
 
     @cached_property
     def _day(self) -> int:

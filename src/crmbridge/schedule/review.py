@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from statistics import median
-from typing import Any, Final
+from typing import Any
 
 from crmbridge.model.records import ObjectName
 from crmbridge.schedule.due import CLOCK_SLACK, Missed
 from crmbridge.store.ledger import Condition, ConditionKind, Run, Seen, StoredModel
-
-FORMER_MODELS: Final = 8
-"""A model is compared with so many before it."""
 
 
 def of_runs(runs: Iterable[Run]) -> Iterator[Seen]:
@@ -124,38 +120,24 @@ def of_secrets(connection: str, expires: Mapping[str, date], now: datetime, days
     )
 
 
-def of_models(connection: str, stored: Mapping[ObjectName, list[StoredModel]], now: datetime) -> Seen:
-    """Whether a newest model tells winners from losers clearly worse than those before it did.
-
-    `stored` has the models of a metric and object, newest first, under its name. A model has drifted where
-    the whole 90 % interval of its AUC is below the median AUC of up to eight before it.
-    """
-    for name, models in sorted(stored.items()):
-        figures = [found for each in models[: FORMER_MODELS + 1] if (found := _auc(each.model.card))]
-        if len(figures) < 2 or not models or _auc(models[0].model.card) is None:
+def of_models(connection: str, newest: Mapping[ObjectName, StoredModel], now: datetime) -> Seen:
+    """Whether the card of a newest model says that the newest records are unlike those learned from."""
+    for name, stored in sorted(newest.items()):
+        drift: Any = stored.model.card.get("drift")
+        if not isinstance(drift, Mapping) or not drift.get("shown"):
             continue
-        (value, high), former = figures[0], median(value for value, _ in figures[1:])
-        if high < former:
-            what = (
-                f"The {name} model {models[0].model.name} tells outcomes apart clearly worse than those "
-                f"before it (AUC {value:.2f}, at most {high:.2f}; before {former:.2f})."
-            )
-            remedy = (
-                f"Look at `crmbridge model {connection} {name}`: what has changed in the CRM or the market? "
-                "--revert goes back to the model before."
-            )
-            return Seen("drift", now, Condition(connection, "drift", models[0].created_at, what, remedy))
+        what = f"The newest {name}s are unlike those that the model {stored.model.name} was learned from"
+        labels = {each["name"]: each["label"] for each in drift["features"]}
+        if drift["moved"]:
+            what += f", in {', '.join(labels[each] for each in drift['moved'])}"
+        found = drift["calibration"]
+        what += f": {found['predicted']:.0%} were predicted, {found['observed']:.0%} came."
+        remedy = (
+            f"Look at `crmbridge model {connection} {name}`, and at what has changed in the CRM or the "
+            "market; models are refitted weekly."
+        )
+        return Seen("drift", now, Condition(connection, "drift", stored.created_at, what, remedy))
     return Seen("drift", now, None)
-
-
-def _auc(card: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The area under the curve and the upper end of its interval, where the card has them."""
-    metrics = card.get("metrics")
-    found = metrics.get("auc") if isinstance(metrics, Mapping) else None
-    if not isinstance(found, Mapping):
-        return None
-    value, high = found.get("value"), found.get("high")
-    return (float(value), float(high)) if value is not None and high is not None else None
 
 
 def _start(day: date) -> datetime:

@@ -126,13 +126,13 @@ class Watchman:
         return review.of_secrets(name, expires, self._clock(), self.settings.alerts.expiry_days)
 
     def _models(self, name: str) -> Seen:
-        stored = {
-            object_name: self.ledger.models(name, metric, object_name, limit=review.FORMER_MODELS + 1)
-            for metric, found in self.plugins.metrics.items()
-            for object_name in found.objects
-            if metric == "need"
-        }
-        return review.of_models(name, stored, self._clock())
+        newest = {}
+        for metric, found in self.plugins.metrics.items():
+            for object_name in found.objects:
+                for stored in self.ledger.models(name, metric, object_name, limit=1):
+                    if "drift" in stored.model.card:
+                        newest[object_name] = stored
+        return review.of_models(name, newest, self._clock())
 
     def _channels(self) -> dict[str, AlertChannel]:
         made = {}
