@@ -118,7 +118,8 @@ class Bridge:
             except CRMBridgeError as error:
                 detail = f"{error.what} The CRM said: {error.said}" if error.said else error.what
                 items.append(CheckItem("went no further", "failed", detail, error.remedy))
-        return items
+            budget = self.watchman.forecast(name, daily_limit=session.context.calls.daily_limit)
+        return [*items, _budget(budget)] if budget.uses_an_api else items
 
     def install(
         self, name: str, *, dry_run: bool = False, sign_in_as: str | None = None, remove: bool = False
@@ -498,6 +499,13 @@ class Bridge:
             except CRMBridgeError as error:
                 error.connection = error.connection or name
                 raise
+
+
+def _budget(found: Forecast) -> CheckItem:
+    if not found.is_short:
+        return CheckItem("API budget", "ok", found.sentence)
+    remedy = "Run less often, or raise api_budget: runs will stop at a checkpoint and go on later."
+    return CheckItem("API budget", "warning", found.sentence, remedy)
 
 
 def _names(stored: Sequence[StoredModel]) -> str:

@@ -99,10 +99,10 @@ class ConnectionSettings(BaseModel):
         """The timetable in a form that changes when its slots do."""
         if self.schedule is None:
             return None
-        calendar = self.metrics.calendar.model_dump_json()
-        return f"{self.schedule} | {self.timezone}" + (
-            f" | {calendar}" if "business" in self.schedule else ""
-        )
+        text = f"{self.schedule} | {self.timezone}"
+        if "business" in self.schedule.lower():
+            text += f" | {self.metrics.calendar.model_dump_json()}"
+        return text
 
     def _business_hours(self) -> BusinessHours:
         calendar = self.metrics.calendar

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crmbridge.connectors.base import CheckItem
 from crmbridge.errors import AuthError, BusyError, QuotaError, SettingsError, StoppedError, TransientError
 from tests.conftest import Clock
 from tests.memory_crm import MemoryConnector, MemoryCrm
@@ -362,3 +363,23 @@ def test_a_sign_in_that_is_refused_is_an_outage(
     job.run_or_fail()
     assert job.told == [("failing", "raised")]
     assert "Make a new secret" in Recorder.told[0].what
+
+
+def test_check_plan_and_runs_show_what_runs_will_need_of_the_api(
+    job: Unattended, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(self: MemoryConnector) -> Any:
+        self.context.calls.learn_limit(1000)
+        yield CheckItem("sign-in", "ok", "org-1")
+
+    monkeypatch.setattr(MemoryConnector, "check", check)
+    clock.advance(minutes=15)
+    job.run()
+    items = job.do(lambda bridge: bridge.check("acme"))
+    assert (items[-1].name, items[-1].state) == ("API budget", "ok")
+    assert items[-1].detail == (
+        "about 2 calls a run (busy: 2), 192 a day in 96 runs, 2 in the last 24 hours, "
+        "share 250 of 1,000 a day"
+    )
+    found = job.do(lambda bridge: bridge.forecast("acme"))
+    assert (found.calls_a_day, found.spent_today, found.share) == (192, 2, None)

@@ -48,7 +48,7 @@ def test_a_plan_that_a_person_applied_ends_the_guard() -> None:
 
 
 def stored(drift: Any) -> StoredModel:
-    model = Model.model_construct(name="need-lead-1", card={"drift": drift})
+    model = Model(metric="need", object="lead", parameters={}, card={"drift": drift})
     return StoredModel(model, "published", NOW, 1, "acme")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crmbridge import display
-from crmbridge.cli.shared import At, Json, Name, RunId, bridge, finish, leave, moment, out, show
+from crmbridge.cli.shared import At, Json, Name, RunId, bridge, finish, leave, moment, out, show, write_json
 
 Full = Annotated[bool, typer.Option("--full", help="Read everything again.")]
 
@@ -52,11 +52,12 @@ def plan(name: Name, at: At = None, as_json: Json = False) -> None:
     with bridge() as opened:
         run = opened.plan(name, at=moment(at))
         stored = opened.plan_of(run)
+        forecast = opened.forecast(name)
         if stored and as_json:
-            display.write_plan_json(sys.stdout, opened.ledger, stored)
+            display.write_plan_json(sys.stdout, opened.ledger, stored, forecast)
             return
         if stored:
-            out().print(display.plan(opened.ledger, stored))
+            out().print(display.plan(opened.ledger, stored), display.forecasts([forecast]))
     finish(run, as_json)
 
 
@@ -102,7 +103,11 @@ def runs(
     """What ran."""
     with bridge() as opened:
         found = opened.runs(name, limit)
-    show([display.run_dict(run) for run in found] if as_json else found, as_json, display.runs)
+        forecasts = [opened.forecast(each) for each in opened.settings.names if name in (None, each)]
+    if as_json:
+        write_json([display.run_dict(run) for run in found])
+    else:
+        out().print(display.runs(found), display.forecasts(forecasts))
 
 
 def show_run(run: RunId, as_json: Json = False) -> None:

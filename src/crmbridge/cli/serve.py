@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from crmbridge import __version__, config, logs
 from crmbridge.bridge import Bridge, utc_now
 from crmbridge.cli.shared import given
 from crmbridge.errors import CRMBridgeError
+from crmbridge.schedule.ending import Ending
 from crmbridge.schedule.exposition import Exposition
 from crmbridge.schedule.health import HealthServer
 from crmbridge.schedule.service import Service
@@ -25,8 +26,11 @@ def serve(
 ) -> None:
     """The scheduler, health and metrics. SIGTERM stops at a checkpoint, SIGHUP reads the settings again."""
     logs.configure(verbose=True, json_lines=given.json_lines)
-    ending = threading.Event()
-    with Bridge.open(given.config, log=logs.log, stopping=ending.is_set) as bridge:
+    ending = Ending()
+    with (
+        closing(ending),
+        Bridge.open(given.config, log=logs.log, stopping=lambda: ending.asked) as bridge,
+    ):
         bridge.look()
         service = Service(bridge, ending=ending, log=logs.log, clock=utc_now)
         exposition = Exposition(
@@ -57,7 +61,6 @@ def _listen(service: Service, bridge: Bridge) -> None:
         if service.stopping:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        logs.log("stopping at the next checkpoint; once more ends it at once")
         service.end()
 
     for number in (signal.SIGTERM, signal.SIGINT):

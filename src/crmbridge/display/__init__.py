@@ -3,7 +3,7 @@
 from crmbridge.display.demo import demo
 from crmbridge.display.plans import Approval, kept, plan, verification, write_plan_json
 from crmbridge.display.progress import Progress, TerminalProgress
-from crmbridge.display.runs import run_details, run_dict, run_line, run_page, runs
+from crmbridge.display.runs import forecasts, run_details, run_dict, run_line, run_page, runs
 from crmbridge.display.setup import checks, model_dicts, models, plugins, steps
 from crmbridge.display.tables import plain
 
@@ -13,6 +13,7 @@ __all__ = [
     "TerminalProgress",
     "checks",
     "demo",
+    "forecasts",
     "kept",
     "model_dicts",
     "models",

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.prompt import Confirm
 from rich.text import Text
 
-from crmbridge.display.tables import SHOWN, more, short, table
+from crmbridge.display.tables import SHOWN, more, plain, short, table
 from crmbridge.model.fields import CATALOGUE, STAMPS
+from crmbridge.schedule.budget import Forecast
 from crmbridge.store.ledger import Counts, Ledger, Plan, PlanRow
 from crmbridge.writeback.undo import Kept
 from crmbridge.writeback.values import differing
@@ -71,13 +72,14 @@ def _changes(row: PlanRow) -> str:
     return escape("; ".join(changes))
 
 
-def write_plan_json(stream: TextIO, ledger: Ledger, stored: Plan) -> None:
-    """`{plan, planned, guards, changes: [{object, id, field, before, after, reason}]}`, streamed: a plan may
-    be large.
+def write_plan_json(stream: TextIO, ledger: Ledger, stored: Plan, forecast: Forecast) -> None:
+    """`{plan, planned, guards, forecast, changes: [{object, id, field, before, after, reason}]}`, streamed: a
+    plan may be large.
     """
     unicode = (stream.encoding or "utf-8").lower().startswith("utf")
     counts = ledger.counts(stored.id)
-    head = {"plan": stored.id, "planned": counts.planned, "guards": dict(stored.guards)}
+    head: dict[str, Any] = {"plan": stored.id, "planned": counts.planned, "guards": dict(stored.guards)}
+    head["forecast"] = plain(forecast)
     stream.write(json.dumps(head, ensure_ascii=not unicode)[:-1] + ', "changes": [')
     separator = "\n"
     for row in rows(ledger, stored.id):

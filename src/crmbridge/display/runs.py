@@ -12,6 +12,7 @@ from rich.text import Text
 
 from crmbridge.display.plans import row_dict, rows
 from crmbridge.display.tables import SHOWN, at, more, table
+from crmbridge.schedule.budget import Forecast
 from crmbridge.store.ledger import Ledger, Run
 from crmbridge.sync.run import plan_of
 
@@ -76,7 +77,7 @@ def runs(found: Sequence[Run]) -> RenderableType:
     """The history. A figure that no run has takes no column."""
     figures = [
         key
-        for key in ("pulled", "planned", "sent", "rejected")
+        for key in ("pulled", "planned", "sent", "rejected", "api_calls")
         if any(total(run.summary, key) for run in found)
     ]
     page = table(
@@ -85,7 +86,7 @@ def runs(found: Sequence[Run]) -> RenderableType:
         "!kind",
         "!started (UTC)",
         "status",
-        *(f"#{key}" for key in figures),
+        *(f"#{key.replace('_', ' ')}" for key in figures),
         "#seconds",
     )
     for run in found:
@@ -99,6 +100,18 @@ def runs(found: Sequence[Run]) -> RenderableType:
             f"{run.summary['seconds']:.1f}" if "seconds" in run.summary else "",
         )
     return page if found else Text("Nothing ran yet.")
+
+
+def forecasts(found: Sequence[Forecast]) -> RenderableType:
+    """What the connections' runs will need of the vendors' APIs."""
+    lines = []
+    for each in found:
+        if each.uses_an_api:
+            line = Text(f"API budget of {each.connection}: {each.sentence}", style="dim")
+            if each.is_short:
+                line.append("; that is short", style="yellow")
+            lines.append(line)
+    return Group(*lines)
 
 
 def run_details(ledger: Ledger, run: Run) -> Mapping[str, Any]:

@@ -38,6 +38,11 @@ class Forecast:
     share: int | None
 
     @property
+    def uses_an_api(self) -> bool:
+        """Whether there is anything to plan: files have no limit."""
+        return bool(self.daily_limit or self.spent_today or self.calls_a_run)
+
+    @property
     def is_short(self) -> bool:
         """Whether the runs of a day will need more than the share."""
         return self.share is not None and self.calls_a_day is not None and self.calls_a_day > self.share
@@ -64,15 +69,19 @@ def forecast(
     spent_today: int,
     api_budget: float,
     now: datetime,
+    daily_limit: int | None = None,
 ) -> Forecast:
-    """What the connection's runs will need; `runs` are its last ones, newest first."""
+    """What the connection's runs will need; `runs` are its last ones, newest first.
+
+    The vendor's daily limit is `daily_limit`, or what the last run that heard it has noted.
+    """
     syncs = [
         run for run in runs if run.kind == "sync" and run.status in _ENDED and not run.summary.get("dry_run")
     ][:HISTORY]
     calls = sorted(run.api_calls for run in syncs)
     a_run = round(median(calls)) if calls else None
     a_day = sum(1 for _ in timetable.slots(now, now + DAY)) if timetable else None
-    limits = (run.summary.get("daily_limit") for run in runs)
+    limits = (daily_limit, *(run.summary.get("daily_limit") for run in runs))
     limit = next((each for each in limits if isinstance(each, int)), None)
     return Forecast(
         connection=connection,

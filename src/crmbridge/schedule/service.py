@@ -21,6 +21,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from crmbridge.config import Settings
 from crmbridge.errors import BusyError, CRMBridgeError, StoppedError
+from crmbridge.schedule.ending import Ending
 from crmbridge.store.ledger import Run
 from crmbridge.timetable import Timetable
 
@@ -67,7 +68,7 @@ class Service:
         self,
         installation: Installation,
         *,
-        ending: threading.Event,
+        ending: Ending,
         log: Callable[..., None],
         clock: Callable[[], datetime],
         elapsed: Callable[[], float] = time.monotonic,
@@ -78,7 +79,6 @@ class Service:
         self._log, self._clock, self._elapsed, self._draw = log, clock, elapsed, draw
         self._look_seconds = look_seconds
         self._ending = ending
-        self._wake = threading.Event()
         self._reload: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._running: set[str] = set()
@@ -95,7 +95,7 @@ class Service:
     @property
     def stopping(self) -> bool:
         """Whether runs should stop at their next checkpoint."""
-        return self._ending.is_set()
+        return self._ending.asked
 
     @property
     def running(self) -> list[str]:
@@ -119,14 +119,14 @@ class Service:
 
     def watch(self) -> None:
         """Look, again and again, until `end`; then wait for the runs under way to reach their checkpoint."""
-        while not self._ending.is_set():
+        while not self.stopping:
             if self._reload is not None:
                 reload, self._reload = self._reload, None
                 reload()
                 self._set_timers()
             self.look()
-            self._wake.wait(self._look_seconds)
-            self._wake.clear()
+            self._ending.wait(self._look_seconds)
+        self._log("stopping at the next checkpoint; the same signal once more ends it at once")
         self._scheduler.shutdown(wait=True)
         self._log("stopped")
 
@@ -144,14 +144,16 @@ class Service:
             self._log("could not look", level="warning", error=str(error))
 
     def end(self) -> None:
-        """Stop: no run begins any more, and those under way stop at their next checkpoint."""
-        self._ending.set()
-        self._wake.set()
+        """Stop: no run begins any more, and those under way stop at their next checkpoint.
+
+        A signal handler may call this, and `reload`.
+        """
+        self._ending.ask()
 
     def reload(self, change: Callable[[], None]) -> None:
         """Have `change` bring in new settings between two looks; runs under way end by the old ones."""
         self._reload = change
-        self._wake.set()
+        self._ending.ring()
 
     def run(self, name: str) -> None:
         """Make the connection's runs that are due. What one raises is in the ledger, and told by alerts."""

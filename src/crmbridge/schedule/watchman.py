@@ -71,8 +71,8 @@ class Watchman:
         except BusyError:
             return  # whoever holds it tells this too
 
-    def forecast(self, name: str) -> Forecast:
-        """What the connection's runs will need of the API."""
+    def forecast(self, name: str, *, daily_limit: int | None = None) -> Forecast:
+        """What the connection's runs will need of the API; `daily_limit` where it was just heard."""
         common, now = self.settings.common(name), self._clock()
         return forecast(
             name,
@@ -80,6 +80,7 @@ class Watchman:
             timetable=common.timetable(),
             spent_today=self.ledger.calls_since(name, now - DAY),
             api_budget=common.api_budget,
+            daily_limit=daily_limit,
             now=now,
         )
 
