@@ -18,7 +18,9 @@ from crmbridge.metrics.need.columns import EMPTY, SINCE, Column
 from crmbridge.metrics.need.design import AGE
 from crmbridge.metrics.need.ids import Lookup, uniform
 from crmbridge.metrics.need.leaks import FEWEST
+from crmbridge.metrics.need.links import ContactLinks, is_linked_in_time
 from crmbridge.metrics.need.outcomes import Outcomes, first_seen_closed
+from crmbridge.metrics.need.owners import OWNER_RECORD, OwnersRecord, owner_texts, read_owners
 from crmbridge.metrics.need.snapshots import Cases, Mode, read_orders
 from crmbridge.metrics.need.state import read_as_of, read_now
 from crmbridge.metrics.need.windows import Contacts, order_columns, read_contacts, read_stages
@@ -94,22 +96,38 @@ def account_field_names(frame: Frame) -> list[str]:
 class Reader:
     """Reads the inputs of one object from one frame."""
 
-    def __init__(self, frame: Frame, object_name: ObjectName, window_days: int, mode: Mode) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        object_name: ObjectName,
+        window_days: int,
+        mode: Mode,
+        outcomes: Outcomes | None,
+        *,
+        follows_contacts: bool | None = None,
+    ) -> None:
+        """`outcomes` of leads and deals. `follows_contacts`: whether activities filed with a contact alone
+        count; where it is not said, unless contacts are linked at closing."""
         self._frame = frame
         self._object = object_name
         self._window_days = window_days
         self._in_time = mode == "moments"
+        self._outcomes = outcomes
+        if follows_contacts is None:
+            follows_contacts = self._in_time and self._are_contacts_linked_in_time()
+        self.follows_contacts = follows_contacts
 
-    def past(self, cases: Cases, created: Ints, ended: Ints | None = None) -> Inputs:
-        """The inputs as of each case's moment. `created`, `ended` (microseconds) per case."""
+    def past(self, cases: Cases, created: Ints) -> Inputs:
+        """The inputs as of each case's moment. `created` (microseconds) per case."""
         if not self._in_time:
             return self._as_it_stands(cases)
+        ended = None if self._outcomes is None else self._outcomes.end[cases.record]
         names = field_names(self._frame, self._object)
         extra = list(_KNOWN_ONLY) if self._object == "deal" else []
         state = read_as_of(
             self._frame, self._object, cases.ids, cases.record, cases.moment, [*names, *extra], ended
         )
-        columns = dict(state.columns)
+        columns = _with_owner_as_category(state.columns)
         for name in extra:
             columns[name] = columns[name].without(state.assumed)
         account_assumed = np.zeros(len(cases), np.bool_)
@@ -122,6 +140,9 @@ class Reader:
             columns |= _renamed(joined.columns)
             # Which account a deal belongs to is itself a field that may have been filled in later.
             account_assumed = joined.assumed | state.assumed
+        if self._object != "account":
+            owner = owner_texts(columns["owner_id"])
+            columns[OWNER_RECORD] = self._owners_record().as_of(owner, cases.moment)
         columns, contacts = self._with_events(columns, cases, created)
         columns = since_dates(columns, calendar_days(cases.moment, self._frame.zone))
         return Inputs(columns, state.assumed, account_assumed, contacts)
@@ -132,12 +153,27 @@ class Reader:
         nothing = np.zeros(len(cases), np.bool_)
         if not self._in_time:
             return Inputs(columns, nothing, nothing, None)
-        columns, contacts = self._with_events(dict(columns), cases, cases.order)
+        if OWNER_RECORD in known:
+            owner = read_owners(self._frame, self._object, cases.ids)
+            columns[OWNER_RECORD] = self._owners_record().as_of(owner, cases.moment)
+        columns, contacts = self._with_events(columns, cases, cases.order)
         return Inputs(columns, nothing, nothing, contacts)
 
     def contacts(self, cases: Cases) -> Contacts:
         """The contacts alone, which the next action is chosen by."""
-        return read_contacts(self._frame, cases, LINKS[self._object], self._window_days)
+        through = ContactLinks(self._frame, self._object, cases.ids) if self.follows_contacts else None
+        return read_contacts(self._frame, cases, LINKS[self._object], self._window_days, through)
+
+    def _are_contacts_linked_in_time(self) -> bool:
+        if self._object != "deal" or self._outcomes is None:
+            return self._object == "account"  # a contact's account is no matter of closing
+        links = ContactLinks(self._frame, "deal", self._outcomes.ids)
+        return is_linked_in_time(links.linked, self._outcomes.closed)
+
+    def _owners_record(self) -> OwnersRecord:
+        if self._outcomes is None:
+            raise ValueError("the owners' record needs the outcomes of the records")
+        return OwnersRecord(self._frame, self._object, self._outcomes)
 
     def _as_it_stands(self, cases: Cases) -> Inputs:
         found = self.fields(cases)
@@ -150,6 +186,7 @@ class Reader:
         names = field_names(self._frame, self._object)
         extra = list(_KNOWN_ONLY) if self._object == "deal" else []
         columns = read_now(self._frame, self._object, cases.ids, [*names, *extra], known)
+        columns = _with_owner_as_category(columns)
         if self._object == "deal":
             ids, row = self._accounts_of(cases.ids)
             fields = account_field_names(self._frame)
@@ -227,6 +264,12 @@ class Reader:
         else:
             columns[AGE] = Column.of_numbers(AGE, np.where(cases.age < 0, np.nan, cases.age))
         return columns, contacts
+
+
+def _with_owner_as_category(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Ids of owners are names, even where they are spelled in digits."""
+    owner = columns["owner_id"]
+    return {**columns, "owner_id": replace(owner, numbers=None, is_number=False, is_date=False)}
 
 
 def _numbers(found: Column) -> np.ndarray:

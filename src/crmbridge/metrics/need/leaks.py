@@ -53,7 +53,7 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
     if compared and int(ended.sum()) >= FEWEST:
         share, now = float(filled[ended].mean()), float(current.present.mean())
         never = now == 0.0 and share * len(current) >= SURPRISE
-        if never or _surely_fewer(now, len(current), share, int(ended.sum())):
+        if never or surely_fewer(now, len(current), share, int(ended.sum())):
             return Suspect("filled_at_closing", {"closed": share, "open": now})
         if field.name.startswith(SINCE) and (later := _dated_later(past.take(doubtful[ended]), current)):
             return later
@@ -74,7 +74,7 @@ def find_leak(field: Field, past: Column, cases: Cases, assumed: Flags, current:
     return Suspect("too_good", {"auc": area, "psi": shift}) if shift > SHIFT else None
 
 
-def _surely_fewer(now: float, open_records: int, share: float, closed_records: int) -> bool:
+def surely_fewer(now: float, open_records: int, share: float, closed_records: int) -> bool:
     """Whether clearly fewer open records are filled than closed ones: by more than FILL_GAP, chance apart."""
     error = np.sqrt(now * (1.0 - now) / open_records + share * (1.0 - share) / closed_records)
     return bool(share - now - Z99 * error > FILL_GAP)
@@ -87,7 +87,7 @@ def _dated_later(past: Column, current: Column) -> Suspect | None:
     if min(len(then), len(now)) < FEWEST:
         return None
     share, ahead = float(then.mean()), float(now.mean())
-    if not _surely_fewer(ahead, len(now), share, len(then)):
+    if not surely_fewer(ahead, len(now), share, len(then)):
         return None
     return Suspect("dated_later", {"later": share, "ahead": ahead})
 

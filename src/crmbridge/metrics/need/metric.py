@@ -110,7 +110,7 @@ class NeedMetric(Metric):
 
     def _fit(self, object_name: ObjectName, frame: Frame, published: Model | None) -> Model:
         text, limit = self._text, self.settings.max_calibration_error
-        learner, inventory, past = self._learner(object_name, frame)
+        learner, inventory, past, follows_contacts = self._learner(object_name, frame)
         training = learner.training
         tested, models = learner.test(self.settings.seed)
         counts = outcome_counts(training)
@@ -121,6 +121,7 @@ class NeedMetric(Metric):
             "mode": training.mode,
             "level": level,
             "window_days": self.settings.window_days,
+            "follows_contacts": follows_contacts,
         }
         changed = drift(learner.matrix, training, tested, level, self._label) if level != "none" else None
         if level != "none":
@@ -182,18 +183,19 @@ class NeedMetric(Metric):
     def _label(self, name: str) -> str:
         return str(self._text.label(name, self.settings.window_days))
 
-    def _learner(self, object_name: ObjectName, frame: Frame) -> tuple[Learner, Inventory, Inputs]:
-        """The cases in the design's terms, what became of every input, and the inputs."""
+    def _learner(self, object_name: ObjectName, frame: Frame) -> tuple[Learner, Inventory, Inputs, bool]:
+        """The cases in the design's terms, what became of every input, the inputs, and whether activities
+        filed with contacts alone count.
+        """
         training, current, created, outcomes = self._cases(object_name, frame)
-        reader = Reader(frame, object_name, self.settings.window_days, training.mode)
-        ended = None if outcomes is None else outcomes.end[training.cases.record]
-        past, now = reader.past(training.cases, created, ended), reader.fields(current.sample(_NOW_SAMPLE))
+        reader = Reader(frame, object_name, self.settings.window_days, training.mode, outcomes)
+        past, now = reader.past(training.cases, created), reader.fields(current.sample(_NOW_SAMPLE))
         closings = Closings() if outcomes is None else reader.closings(outcomes, self.settings.seed)
         design, inventory = choose_inputs(
             object_name, self.settings, self._text, training.cases, past, now, closings
         )
         matrix = design.encode(past.columns, len(training.cases))
-        return Learner(object_name, training, matrix), inventory, past
+        return Learner(object_name, training, matrix), inventory, past, reader.follows_contacts
 
     def _cases(self, object_name: ObjectName, frame: Frame) -> tuple[Training, Cases, Ints, Outcomes | None]:
         """The cases to learn from, those to score, when each of the former was created, and the outcomes
@@ -248,9 +250,12 @@ class NeedMetric(Metric):
 
     def apply(self, object_name: ObjectName, frame: Frame, model: Model) -> Results:
         """Score the open records. `score_trend` is "new": who knows the score's history says better."""
-        current = self._current(object_name, frame)
+        current, outcomes = self._current(object_name, frame)
         fitted = _Parameters(model)
-        reader = Reader(frame, object_name, fitted.window_days, fitted.mode)
+        follows = fitted.follows_contacts
+        reader = Reader(
+            frame, object_name, fitted.window_days, fitted.mode, outcomes, follows_contacts=follows
+        )
         inputs = reader.now(current, {field.name: field.levels for field in fitted.design.fields})
         keys = [key for key in self.produces if object_name != "account" or key != "next_action"]
         columns: dict[str, pa.Array] = {"id": current.ids}
@@ -273,10 +278,11 @@ class NeedMetric(Metric):
         values = pa.Table.from_arrays(arrays, schema=schema)
         return Results(object_name, values, pa.table(details), {"arena": arena_table(model.card)})
 
-    def _current(self, object_name: ObjectName, frame: Frame) -> Cases:
+    def _current(self, object_name: ObjectName, frame: Frame) -> tuple[Cases, Outcomes | None]:
         if object_name == "account":
-            return account_cases(frame, _all_ids(frame, "account"), self._horizon("account"))[1]
-        return open_cases(read_outcomes(frame, object_name), frame)
+            return account_cases(frame, _all_ids(frame, "account"), self._horizon("account"))[1], None
+        outcomes = read_outcomes(frame, object_name)
+        return open_cases(outcomes, frame), outcomes
 
     def _score(
         self,
@@ -341,6 +347,7 @@ class _Parameters:
         self.mode: Any = found["mode"]
         self.window_days = int(found["window_days"])
         self.next_stages: Mapping[str, str] = found.get("next_stages", {})
+        self.follows_contacts = bool(found["follows_contacts"])
         self.design = Design(tuple(Field.from_json(field) for field in found.get("fields", ())))
         self.rates = [GroupRates.from_json(rates) for rates in found.get("rates", ())]
         self.theta = np.array(found.get("theta", ()), np.float64)

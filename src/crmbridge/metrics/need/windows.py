@@ -17,6 +17,7 @@ from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY, calendar_days
 from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints, pieces
 from crmbridge.metrics.need.columns import EMPTY, Column
+from crmbridge.metrics.need.links import ContactLinks
 from crmbridge.metrics.need.snapshots import Cases
 
 KINDS = ("call", "meeting", "email", "task", "note", "other")
@@ -45,8 +46,12 @@ class Contacts:
     any: bool
 
 
-def read_contacts(frame: Frame, cases: Cases, link: str, window_days: int) -> Contacts:
-    """Sum up the activities that `link` (lead_id, deal_id, account_id) ties to the cases' records."""
+def read_contacts(
+    frame: Frame, cases: Cases, link: str, window_days: int, through: ContactLinks | None = None
+) -> Contacts:
+    """Sum up the activities that `link` (lead_id, deal_id, account_id) ties to the cases' records; those
+    without it, `through` the contact they are filed with.
+    """
     size = len(cases)
     of = ByRecord(cases.record, len(cases.ids))
     today = calendar_days(cases.moment, frame.zone)
@@ -55,16 +60,23 @@ def read_contacts(frame: Frame, cases: Cases, link: str, window_days: int) -> Co
     following = np.full(size, NEVER)
     found = False
     names = [link, "kind", "direction", "started_at", "duration", "outcome", "is_completed"]
+    if through is not None:
+        names.append("contact_id")
     for slab in pieces(frame, "activity", names):
         row = cases.lookup.rows(slab[link])
         started = moments(slab["started_at"])
-        row = np.where((started == UNKNOWN) | (np.abs(started) > 2**55), -1, row)
-        linked = np.flatnonzero(row >= 0)
+        dated = (started != UNKNOWN) & (np.abs(started) <= 2**55)
+        linked = np.flatnonzero((row >= 0) & dated)
+        row = row[linked]
+        if through is not None:
+            loose = np.flatnonzero(np.asarray(slab[link].is_null()) & dated)
+            positions, of_contact = through.rows(slab["contact_id"].take(pa.array(loose)))
+            linked, row = np.concatenate([linked, loose[positions]]), np.concatenate([row, of_contact])
         if len(linked) == 0:
             continue
         found = True
-        if len(linked) < len(row):
-            slab, row, started = slab.take(pa.array(linked)), row[linked], started[linked]
+        if len(linked) != slab.num_rows or through is not None:
+            slab, started = slab.take(pa.array(linked)), started[linked]
         day = calendar_days(started, frame.zone)
         outcome = _place(slab, "outcome", _OUTCOMES)
         kind = _place(slab, "kind", KINDS)
@@ -153,11 +165,11 @@ def read_stages(frame: Frame, cases: Cases, current: Column, created: Ints) -> d
     none = np.zeros(0, np.int64)
     row, when = np.concatenate([none, *rows]), np.concatenate([none, *at])
     source, target = np.concatenate([none, *came_from]), np.concatenate([none, *went_to])
-    key = _key(row, when)
+    key = key_of(row, when)
     order = np.lexsort((target, key))
     row, when, source, target, key = row[order], when[order], source[order], target[order], key[order]
 
-    last = np.searchsorted(key, _key(cases.record, cases.moment), side="right") - 1
+    last = np.searchsorted(key, key_of(cases.record, cases.moment), side="right") - 1
     changed = (last >= 0) & (row[last] == cases.record) if len(row) else np.zeros(len(cases), np.bool_)
     coming = np.minimum(last + 1, max(len(row) - 1, 0))
     ahead = ~changed & (row[coming] == cases.record) if len(row) else changed
@@ -178,7 +190,8 @@ def read_stages(frame: Frame, cases: Cases, current: Column, created: Ints) -> d
     }
 
 
-def _key(row: Ints, moment: Ints) -> Ints:
+def key_of(row: Ints, moment: Ints) -> Ints:
+    """Row and moment (in seconds) as one number, ordered by both."""
     seconds = np.clip(moment // 1_000_000, 0, (1 << _SECONDS) - 1)
     return np.asarray((row << _SECONDS) | seconds)
 
@@ -189,11 +202,11 @@ def order_columns(
     """The orders an account had placed by each case's moment. `row`, `at`, `amount` as from `read_orders`;
     `record` is the account's row per case, -1 for none."""
     size = len(record)
-    key = _key(row, at)
+    key = key_of(row, at)
     known = record >= 0
     account = np.where(known, record, 0)
     # Orders up to the second before the moment: an order at the moment itself is what is to be foreseen.
-    upto = np.searchsorted(key, _key(account, moment), side="left")
+    upto = np.searchsorted(key, key_of(account, moment), side="left")
     begin = np.searchsorted(row, account, side="left")
     number = np.where(known, upto - begin, 0)
     bought = number > 0
@@ -206,7 +219,7 @@ def order_columns(
     since_first = np.where(bought, today - day[first], np.nan)
     gaps = np.where(number > 1, (day[last] - day[first]) / np.maximum(number - 1, 1), np.nan)
     mean = np.where(bought, (total[upto] - total[begin]) / 100.0 / np.maximum(number, 1), np.nan)
-    a_year_ago = np.searchsorted(key, _key(account, moment - 365 * DAY), side="left")
+    a_year_ago = np.searchsorted(key, key_of(account, moment - 365 * DAY), side="left")
     inputs = {
         "orders": np.where(known, number.astype(np.float64), np.nan),
         "orders_last_year": np.where(

@@ -16,6 +16,7 @@ _ONE: Final[Mapping[ObjectName, str]] = {"lead": "converts", "deal": "is won", "
 
 _LABELS: Final[Mapping[str, str]] = {
     "owner_id": "Owner",
+    "owner_record": "Owner's record to date in percent",
     "annual_revenue": "Annual revenue",
     "lead_source": "Lead source",
     "age": "Age in days",
@@ -39,6 +40,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "mean_order": "Mean order amount",
 }
 _NEVER: Final[Mapping[str, str]] = {
+    "owner_record": "No record of the owner yet",
     "days_since_contact": "Never contacted",
     "account_days_since_order": "The account has not ordered yet",
     "days_between_orders": "Ordered once so far",

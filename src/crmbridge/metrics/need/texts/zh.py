@@ -24,6 +24,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "website": "网站",
     "industry": "行业",
     "employees": "员工人数",
+    "owner_record": "负责人迄今的成功率（%）",
     "annual_revenue": "年收入",
     "country": "国家",
     "lead_source": "线索来源",
@@ -54,6 +55,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "expected_close": "预计结束日期",
 }
 _NEVER: Final[Mapping[str, str]] = {
+    "owner_record": "负责人尚无记录",
     "days_since_contact": "从未联系过",
     "account_days_since_order": "客户尚未下过单",
     "days_between_orders": "至今只下过一次单",
