@@ -37,8 +37,11 @@ timezone = "Europe/Berlin"
 """
 
 
+NUMBERS = ["id", "score", "score_low", "score_high", "days_in_stage", "typical_days", "expected_revenue"]
+
+
 def organisation(org: Org, number: int = 240) -> None:
-    """Leads of which half are resolved, deals with histories, and calls."""
+    """Leads of which half are resolved, and calls."""
     draw = random.Random(5)
     end = org.now
     for place in range(number):
@@ -78,6 +81,33 @@ def organisation(org: Org, number: int = 240) -> None:
                     "SystemModstamp": spelled(at),
                 },
             )
+    org.advance(minutes=30)
+
+
+def deals(org: Org, number: int = 120) -> None:
+    """Deals with the history of their stages, two of three closed."""
+    draw, end = random.Random(6), org.now
+    for place in range(number):
+        created = end - timedelta(days=draw.randint(120, 400))
+        deal = {
+            "Name": f"Deal {place}",
+            "AccountId": org.put("Account", {"Name": f"Account {place}", "Industry": draw.choice("AB")}),
+            "Amount": draw.randint(1, 90) * 500.25,
+            "CreatedDate": spelled(created),
+        }
+        is_won = draw.random() < 0.5
+        stages = ["Prospecting", "Negotiation/Review"]
+        if place < number * 2 // 3:
+            stages.append("Closed Won" if is_won else "Closed Lost")
+        identifier = None
+        for step, stage in enumerate(stages):
+            at = created + timedelta(days=step * draw.randint(3, 30))
+            deal |= {"StageName": stage, "IsClosed": step == 2, "IsWon": step == 2 and is_won}
+            deal |= {"SystemModstamp": spelled(at), "LastStageChangeDate": spelled(at)}
+            deal["CloseDate"] = f"{at:%Y-%m-%d}"
+            identifier = org.put("Opportunity", deal if identifier is None else {"Id": identifier, **deal})
+            stamps = {"CreatedDate": spelled(at), "SystemModstamp": spelled(at)}
+            org.put("OpportunityHistory", {"Id": org.history(identifier), **stamps})
     org.advance(minutes=30)
 
 
@@ -211,6 +241,7 @@ def test_reading_costs_its_pages_and_at_most_five_calls_an_object(stand, bridge)
 
 def test_what_was_pulled_and_exported_and_loaded_by_files_is_scored_the_same(stand, bridge, tmp_path):
     org = stand.org
+    deals(org)
     moment = org.now
     bridge.install("acme", sign_in_as="admin")
     bridge.sync("acme", at=moment, dry_run=True)
@@ -224,16 +255,19 @@ def test_what_was_pulled_and_exported_and_loaded_by_files_is_scored_the_same(sta
     settings.write_text(settings.read_text("utf-8") + tables, encoding="utf-8")
     with Bridge(config.load(settings), plugins=Plugins.load([]), clock=lambda: org.now) as other:
         other.sync("exported", at=moment, dry_run=True)
-        names = ["id", "score", "score_low", "score_high"]
-        one, two = (
-            {
-                row["id"]: row
-                for batch in other.lake.scan(connection, "result/need/lead", names, at=moment)
-                for row in batch.to_pylist()
-            }
-            for connection in ("acme", "exported")
-        )
-    assert one.keys() == two.keys() != set()
-    for identifier, row in one.items():
-        for name in names[1:]:
-            assert two[identifier][name] == pytest.approx(row[name], abs=1e-9)
+        compared = 0
+        for table in ("need/lead", "need/deal", "pipeline/deal"):
+            one, two = (
+                {
+                    row["id"]: row
+                    for batch in other.lake.scan(connection, f"result/{table}", NUMBERS, at=moment)
+                    for row in batch.to_pylist()
+                }
+                for connection in ("acme", "exported")
+            )
+            assert one.keys() == two.keys() != set(), table
+            for identifier, row in one.items():
+                for name in NUMBERS[1:]:
+                    assert two[identifier][name] == pytest.approx(row[name], abs=1e-9), (table, name)
+                    compared += row[name] is not None
+    assert compared > 500

@@ -256,11 +256,11 @@ class Org:
         self.put("LeadHistory", {"LeadId": lead, "Field": "leadConverted"})
         return made
 
-    def history(self, deal: str) -> None:
+    def history(self, deal: str) -> str:
         """Salesforce keeps a row of OpportunityHistory for the stage a deal has now."""
         row = self.rows["Opportunity"][deal]
         names = ("StageName", "Amount", "CloseDate", "Probability")
-        self.put("OpportunityHistory", {"OpportunityId": deal, **{name: row[name] for name in names}})
+        return self.put("OpportunityHistory", {"OpportunityId": deal, **{name: row[name] for name in names}})
 
     # -- who sees what --
 
