@@ -130,6 +130,16 @@ def test_credits_that_jobs_cost_are_counted_as_the_vendor_says(subject, credits)
     assert counted == subject.org.credits + 50 - credits
 
 
+@pytest.mark.parametrize("tokens", [True, False])
+def test_many_deletions_come_page_by_page(subject, tokens):
+    ids = subject.seed(samples.leads(450))
+    cursor = read(subject).cursor
+    for identifier in ids[1:]:
+        subject.org.delete("Leads", identifier)
+    subject.org.switches.deleted_tokens = tokens
+    assert read(subject, cursor=cursor).deleted == set(ids[1:])
+
+
 # -- ways of reading that are closed, or open by a crack --
 
 

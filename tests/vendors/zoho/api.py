@@ -377,14 +377,20 @@ def _deleted(org: Org, module: str, request: Request) -> Answer:
     since = _since(request)
     rows = sorted(org.modules[module].deleted, key=lambda row: row["deleted_time"], reverse=True)
     rows = [row for row in rows if since is None or row["deleted_time"] >= since]
-    page, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 200))
+    if {"page", "page_token"} <= request.query.keys():
+        raise Refuse(400, "AMBIGUITY_DURING_PROCESSING", "page and page_token")
+    page = int(request.query.get("page_token") or request.query.get("page", 1))
+    size = int(request.query.get("per_page", 200))
     if (page - 1) * size >= org.switches.deleted_rows:
         raise Refuse(400, "DISCRETE_PAGINATION_LIMIT_EXCEEDED", "no more pages")
     found = rows[(page - 1) * size : page * size]
     if not found:
         return empty(304 if since else 204)
     shown = [{name: show(value) for name, value in row.items()} for row in found]
-    info = {"per_page": size, "count": len(found), "page": page, "more_records": page * size < len(rows)}
+    more = page * size < len(rows)
+    info: dict[str, Any] = {"per_page": size, "count": len(found), "page": page, "more_records": more}
+    if more and org.switches.deleted_tokens:
+        info["next_page_token"] = str(page + 1)
     return ok({"data": shown, "info": info})
 
 

@@ -46,6 +46,8 @@ class Switches:
     """Whether the user's profile has the permission Customize Zoho CRM."""
     counts: bool = True
     """Whether the org tells how many records a module has."""
+    deleted_tokens: bool = False
+    """Whether the list of deletions has page tokens beside its page numbers."""
     deleted_rows: int = 100_000
     """Deletions that can be paged through."""
     unlisted: frozenset[str] = frozenset()

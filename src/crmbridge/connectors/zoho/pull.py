@@ -235,8 +235,10 @@ class Puller:
         found: list[str] = []
         until: datetime | None = None
         headers = {"If-Modified-Since": _text(_moment(state["deleted"]) - OVERLAP)}
-        params: dict[str, Any] = {"type": "all", "per_page": limits.LIST_PAGE, "page": 1}
+        number, token = 1, None
         while True:
+            params: dict[str, Any] = {"type": "all", "per_page": limits.LIST_PAGE}
+            params |= {"page_token": token} if token else {"page": number}
             try:
                 answer = self._client.get(f"{source.module.name}/deleted", params, headers=headers)
             except Refused as error:
@@ -250,9 +252,7 @@ class Puller:
             found += [str(row["id"]) for row in answer.rows if row.get("id")]
             if not answer.info.get("more_records") or not answer.rows:
                 break
-            token = answer.info.get("next_page_token")
-            number = int(params.pop("page", 0)) + 1
-            params = {**params, "page_token": token} if token else {**params, "page": number}
+            number, token = number + 1, answer.info.get("next_page_token")
         if found:
             if until is not None:
                 state["deleted"] = _text(until)
