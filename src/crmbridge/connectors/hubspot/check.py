@@ -7,7 +7,8 @@ from typing import Final
 
 from crmbridge.connectors.base import CheckItem
 from crmbridge.connectors.hubspot import objects
-from crmbridge.connectors.hubspot.client import Client, Json, Refused
+from crmbridge.connectors.hubspot.answers import Json, Refused
+from crmbridge.connectors.hubspot.client import Client
 from crmbridge.connectors.hubspot.feed import full_read
 from crmbridge.connectors.hubspot.leads import lead_kind
 from crmbridge.connectors.hubspot.objects import HubSpotObject

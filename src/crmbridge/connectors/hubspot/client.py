@@ -1,8 +1,7 @@
 """Calls to HubSpot: sign-in, retries, limits, and what its errors mean.
 
 All calls go through one generated `ApiClient` of hubspot-api-client, by its raw `rest_client`: one pool of
-connections, any path, bytes. Its models would drop fields and errors. Error bodies:
-developers.hubspot.com/docs/api-reference/error-handling; every field of them may be missing.
+connections, any path, bytes. Its models would drop fields and errors.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Final, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import urllib3
 
 from crmbridge.connectors.base import Context
 from crmbridge.connectors.http import LONGEST_WAIT, Passing, Share, Token, TokenSource, retrying
+from crmbridge.connectors.hubspot.answers import Json, Refused, encodable, tolerant
 from crmbridge.connectors.hubspot.options import Options
 from crmbridge.connectors.hubspot.pace import Pace, number
 from crmbridge.connectors.hubspot.paths import Paths
-from crmbridge.errors import AuthError, CRMBridgeError, QuotaError, TransientError
+from crmbridge.errors import AuthError, QuotaError, TransientError
 
-Json = dict[str, Any]
 Check = Callable[[Json], str | None]
 """Looks at an answer that is no error, and says what is wrong with it: then it is asked for again."""
 Item = TypeVar("Item")
@@ -38,8 +37,6 @@ TIMEOUTS: Final = (5.0, 60.0)
 """Seconds to connect, and to wait for bytes."""
 WORKERS: Final = 8
 MIGRATION: Final = 477
-ABSENT: Final = frozenset({400, 403, 404})
-"""How HubSpot refuses a type of object that the portal's edition or the key does not have."""
 _NEVER_RETRIED: Final = urllib3.Retry(0, redirect=0, raise_on_redirect=False, raise_on_status=False)
 """Retries are ours; a redirect is not followed, so that the token goes nowhere else."""
 _WAITS: Final[Mapping[str, float]] = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
@@ -47,40 +44,6 @@ _POLICIES: Final = ("DAILY", *_WAITS)
 _PASSING: Final = frozenset({408, 423, 425, 429, MIGRATION, *range(500, 505), *range(520, 527)})
 _MAY_HAVE_WORKED: Final = frozenset({408, 500, 502, 504, 520, 522, 524})
 """After these nobody knows whether a write took effect."""
-
-
-class Refused(CRMBridgeError):
-    """HubSpot refused a request for good. `status` is HTTP's; `body` HubSpot's own words, perhaps empty."""
-
-    def __init__(self, status: int, body: Json, *, connection: str, path: str) -> None:
-        self.status, self.body = status, body
-        super().__init__(
-            f"HubSpot refused {path} ({status} {self.code}).",
-            connection=connection,
-            said=self.message or None,
-            remedy=f"Grant the scopes {', '.join(self.scopes)}." if self.scopes else None,
-        )
-
-    @property
-    def category(self) -> str:
-        return str(self.body.get("category") or self.body.get("errorType") or "")
-
-    @property
-    def code(self) -> str:
-        """The most telling of HubSpot's words: an error's own code, else the category, else the status."""
-        codes = [error.get("code") or error.get("subCategory") for error in errors_of(self.body)]
-        return str(next(filter(None, codes), None) or self.category or self.status)
-
-    @property
-    def message(self) -> str:
-        return str(self.body.get("message") or "")
-
-    @property
-    def scopes(self) -> list[str]:
-        """The scopes that are missing, where that is the reason."""
-        places = [self.body, *errors_of(self.body)]
-        found = [context_of(place, "requiredGranularScopes", "requiredScopes") for place in places]
-        return list(dict.fromkeys(scope for scopes in found for scope in scopes))
 
 
 class Lost(Exception):
@@ -284,7 +247,7 @@ class Client:
         except ValueError:
             parsed = None
         if isinstance(parsed, dict):
-            return _encodable(parsed) if b"\\ud" in raw else parsed
+            return encodable(parsed) if b"\\ud" in raw else parsed
         said = f"an answer {status} that is not the JSON it should be"
         raise Lost(said) if once else Passing(said)
 
@@ -292,7 +255,7 @@ class Client:
         self, status: int, raw: bytes, headers: Mapping[str, str], path: str, *, search: bool, once: bool
     ) -> Exception:
         """What to raise for an answer that is an error."""
-        body = _tolerant(raw)
+        body = tolerant(raw)
         said = f"{status} {body.get('message') or ''}".strip()
         asked = number(headers, "Retry-After")
         if status == 401:
@@ -378,7 +341,7 @@ class Client:
                 if status in _PASSING:
                     asked = number(answered, "Retry-After")
                     raise Passing(f"{status} at sign-in", None if asked is None else float(asked))
-                raise self._revoked(status, _tolerant(raw))
+                raise self._revoked(status, tolerant(raw))
             body = self._parsed(status, raw, once=False)
             access = body.get("access_token")
             if not isinstance(access, str) or not access:
@@ -424,41 +387,3 @@ class _Unauthorized(Exception):
 
 
 _CLIENTS: WeakValueDictionary[int, Client] = WeakValueDictionary()
-
-
-def listed(body: Json) -> str | None:
-    """A `Check`: the answer must have a list of results."""
-    results = body.get("results")
-    good = isinstance(results, list) and all(isinstance(each, dict) for each in results)
-    return None if good else "an answer without results"
-
-
-def errors_of(body: Json) -> list[Json]:
-    """The errors an answer lists."""
-    errors = body.get("errors")
-    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-
-
-def context_of(error: Json, *names: Literal["ids", "id", "name", "objectWriteTraceId"] | str) -> list[str]:
-    """What an error says it is about, as texts: HubSpot gives lists, single texts and numbers."""
-    context = error.get("context")
-    found: list[str] = []
-    for name in names if isinstance(context, dict) else ():
-        value = cast(Json, context).get(name)
-        values = value if isinstance(value, list) else [] if value is None else [value]
-        found += [str(each) for each in values]
-    return found
-
-
-def _encodable(body: Json) -> Json:
-    """Half a character, as JSON's escapes can spell it, becomes a question mark: nothing can store it."""
-    found: Json = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
-    return found
-
-
-def _tolerant(raw: bytes) -> Json:
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}

@@ -10,8 +10,9 @@ from pydantic import BaseModel, JsonValue
 
 from crmbridge.connectors.base import CheckItem, Connector, Context, Cursor, Org, Page, SetAside
 from crmbridge.connectors.hubspot import objects
+from crmbridge.connectors.hubspot.answers import ABSENT, Json, Refused
 from crmbridge.connectors.hubspot.check import check
-from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused
+from crmbridge.connectors.hubspot.client import Client
 from crmbridge.connectors.hubspot.feed import BLOCK, Block, Feed, State
 from crmbridge.connectors.hubspot.leads import lead_kind
 from crmbridge.connectors.hubspot.mapping import Facts, Mapper

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from crmbridge.connectors.hubspot.client import ABSENT, Json, Refused
+from crmbridge.connectors.hubspot.answers import ABSENT, Json, Refused
 from crmbridge.connectors.hubspot.moments import milliseconds, moment
 from crmbridge.connectors.hubspot.objects import HubSpotObject
 from crmbridge.connectors.hubspot.reading import (

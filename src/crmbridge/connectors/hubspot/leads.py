@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from crmbridge.connectors.hubspot import objects
-from crmbridge.connectors.hubspot.client import Client, Refused
+from crmbridge.connectors.hubspot.answers import Refused
+from crmbridge.connectors.hubspot.client import Client
 from crmbridge.connectors.hubspot.objects import HubSpotObject
 
 

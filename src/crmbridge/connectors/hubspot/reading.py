@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused, context_of, errors_of, listed
+from crmbridge.connectors.hubspot.answers import ABSENT, Json, Refused, context_of, errors_of, listed
+from crmbridge.connectors.hubspot.client import Client
 from crmbridge.connectors.hubspot.moments import EPOCH, milliseconds, moment
 from crmbridge.connectors.hubspot.objects import MERGED, HubSpotObject, Link
 from crmbridge.errors import TransientError

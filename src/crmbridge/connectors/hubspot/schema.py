@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crmbridge.connectors.hubspot.client import Client, Json, listed
+from crmbridge.connectors.hubspot.answers import Json, listed
+from crmbridge.connectors.hubspot.client import Client
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crmbridge.connectors.base import SetAside
-from crmbridge.connectors.hubspot.client import ABSENT, Client, Json, Refused, listed
+from crmbridge.connectors.hubspot.answers import ABSENT, Json, Refused, listed
+from crmbridge.connectors.hubspot.client import Client
 from crmbridge.connectors.hubspot.moments import milliseconds, moment
 from crmbridge.model.records import StageChange
 

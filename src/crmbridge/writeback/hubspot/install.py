@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from crmbridge.connectors.base import CheckItem
-from crmbridge.connectors.hubspot.client import Client, Refused, context_of, errors_of
+from crmbridge.connectors.hubspot.answers import Refused, context_of, errors_of
+from crmbridge.connectors.hubspot.client import Client
 from crmbridge.connectors.hubspot.own import GROUP, GROUP_LABEL, OWN, definition
 from crmbridge.connectors.hubspot.schema import Property, read_properties
 from crmbridge.errors import AuthError

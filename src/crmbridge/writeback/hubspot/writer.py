@@ -9,7 +9,8 @@ from typing import ClassVar, Final, Literal
 
 from crmbridge.connectors.base import CheckItem, Context
 from crmbridge.connectors.hubspot import objects
-from crmbridge.connectors.hubspot.client import Client, Json, Lost, Refused, context_of, errors_of
+from crmbridge.connectors.hubspot.answers import Json, Refused, context_of, errors_of
+from crmbridge.connectors.hubspot.client import Client, Lost
 from crmbridge.connectors.hubspot.leads import lead_kind
 from crmbridge.connectors.hubspot.objects import HubSpotObject
 from crmbridge.connectors.hubspot.own import OWN, PROPERTIES, spelt, understood
