@@ -25,8 +25,9 @@ format: ## put the code into shape
 	ruff check --fix .
 	ruff format .
 
-bench: ## speed and memory of the main job's steps
+bench: ## speed and memory of the main job's steps; the efficiencies beside polars
 	python -m benchmarks.run
+	python -m benchmarks.efficiency
 
 constraints: ## write the versions installed now to constraints.txt
 	pip freeze --exclude-editable | grep -v ' @ ' > constraints.txt
