@@ -95,10 +95,19 @@ class _Metrics:
         from crmbridge.metrics.forecast import ForecastMetric
         from crmbridge.metrics.need import NeedMetric
         from crmbridge.metrics.pipeline import PipelineMetric
+        from crmbridge.metrics.quality import QualityMetric
         from crmbridge.metrics.segments import SegmentsMetric
         from crmbridge.metrics.value import ValueMetric
 
-        return [NeedMetric, EfficiencyMetric, PipelineMetric, ForecastMetric, ValueMetric, SegmentsMetric]
+        return [
+            NeedMetric,
+            EfficiencyMetric,
+            PipelineMetric,
+            ForecastMetric,
+            ValueMetric,
+            SegmentsMetric,
+            QualityMetric,
+        ]
 
 
 class _Alerts:
