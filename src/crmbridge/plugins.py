@@ -93,6 +93,7 @@ class _Metrics:
     def crmbridge_metrics(self) -> Sequence[type[Metric]]:
         from crmbridge.metrics.efficiency import EfficiencyMetric
         from crmbridge.metrics.forecast import ForecastMetric
+        from crmbridge.metrics.market import MarketMetric
         from crmbridge.metrics.need import NeedMetric
         from crmbridge.metrics.pipeline import PipelineMetric
         from crmbridge.metrics.quality import QualityMetric
@@ -107,6 +108,7 @@ class _Metrics:
             ValueMetric,
             SegmentsMetric,
             QualityMetric,
+            MarketMetric,
         ]
 
 
