@@ -119,16 +119,28 @@ def history(stays: Sequence[float]) -> tuple[Rows, Rows]:
     return deals, changes
 
 
-def test_an_open_deal_is_stuck_when_three_quarters_moved_on_sooner() -> None:
+def test_an_open_deal_is_stuck_when_three_quarters_left_sooner_and_waiting_ones_count() -> None:
+    """1 - S(8) = 1 - 4/7 * 3/4 = 4/7 and S(10) = 0: half left within 8 days, three quarters within 10."""
     deals, changes = history([2, 4, 6, 8, 10])
-    for id, days in (("fresh", 8), ("late", 9)):
+    for id, days in (("fresh", 8), ("late", 11)):
         deals = [*deals, {"id": id, "stage": "B", "created_at": ago(50)}]
         changes = [*changes, *path(id, (None, "A", 50), ("A", "B", days))]
     _, results = fitted(frame(deals, changes))
     values = {row["id"]: row for row in results.values.to_pylist()}
-    assert values["fresh"] == {"id": "fresh", "days_in_stage": 8, "typical_days": 6, "stuck": False}
-    assert values["late"] == {"id": "late", "days_in_stage": 9, "typical_days": 6, "stuck": True}
+    # One of seven is still there after 11 days: three quarters have left within 10.
+    assert values["fresh"] == {"id": "fresh", "days_in_stage": 8, "typical_days": 8, "stuck": False}
+    assert values["late"] == {"id": "late", "days_in_stage": 11, "typical_days": 8, "stuck": True}
     assert values["w0"] == {"id": "w0", "days_in_stage": None, "typical_days": None, "stuck": None}
+
+
+def test_where_a_quarter_never_leaves_stuck_is_who_waits_longer_than_anybody_who_left() -> None:
+    deals, changes = history([2, 4, 6, 8, 10])
+    for n in range(20):
+        deals = [*deals, {"id": f"z{n}", "stage": "B", "created_at": ago(90)}]
+        changes = [*changes, *path(f"z{n}", (None, "A", 90), ("A", "B", 5 if n < 10 else 80))]
+    values = {row["id"]: row for row in fitted(frame(deals, changes))[1].values.to_pylist()}
+    assert (values["z0"]["typical_days"], values["z0"]["stuck"]) == (None, False)
+    assert (values["z19"]["typical_days"], values["z19"]["stuck"]) == (None, True)
 
 
 def test_nothing_is_called_usual_on_four_completed_stays() -> None:

@@ -22,12 +22,14 @@ UNKNOWN_MOMENT: Final = np.iinfo(np.int64).min
 """What stands in a column of moments where none is known."""
 
 
-def pieces(frame: Frame, object_name: ObjectName, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The scan in pieces of about a million rows, whatever its batches are, in the model's types."""
+def pieces(
+    frame: Frame, object_name: ObjectName, columns: Sequence[str], *, versions: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The scan (or every version) in pieces of about a million rows, in the model's types."""
     types = pa.schema([pa.field(name, column_type(object_name, name)) for name in columns])
     waiting: list[pa.RecordBatch] = []
     rows = 0
-    for batch in frame.scan(object_name, columns):
+    for batch in (frame.versions if versions else frame.scan)(object_name, columns):
         waiting.append(batch.cast(types))
         rows += batch.num_rows
         if rows >= PIECE:

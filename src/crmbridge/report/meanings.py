@@ -110,6 +110,17 @@ _FORECAST: Final = {
     "days_to_win": "Mean days from creation of the deals won within a year before",
     "per_day": "Revenue a day: open deals x win rate x mean amount / days to win",
 }
+_PIPELINE: Final = {
+    "best_days": "Days within which the quickest quarter left the stage",
+    "deal_days_lost": "Days of the last year that deals stayed longer than the quickest quarter",
+    "money_delayed": "Expected revenue that waited in the stage on an average day of the last year",
+    "is_bottleneck": "Whether most deal-days are lost in this stage",
+    "is_sure": "Whether its interval lies above those of all other stages",
+    "place": "Its place on the way of the deals, from 1; empty for ends",
+    "returned": "Deals that came back to the stage",
+    "moves": "How often the move was made",
+    "owners": "How many owners the deals had; there and back: one had before got it again",
+}
 _EFFICIENCY: Final = {
     "raw": "The rate on its own, not drawn towards the peers",
     "before": "The rate of the window before, on its own",
@@ -172,7 +183,7 @@ def of_result(column: str) -> Meaning:
     if what in _EFFICIENCY and f"{rate}_efficiency" in CATALOGUE:
         return Meaning(_EFFICIENCY[what], None if what == "trend" else _UNITS[f"{rate}_efficiency"])
     return Meaning(
-        _DERIVED.get(column) or _FORECAST.get(column) or _words(column), _UNITS.get(column, _unit(column))
+        (_DERIVED | _FORECAST | _PIPELINE).get(column, _words(column)), _UNITS.get(column, _unit(column))
     )
 
 

@@ -13,9 +13,12 @@ from pydantic import JsonValue
 from crmbridge.metrics.arrays import UNKNOWN_MOMENT, Floats, Mask
 from crmbridge.metrics.base import Frame, Metric, MetricSettings
 from crmbridge.metrics.days import calendar_days, micros
+from crmbridge.metrics.pipeline.bottleneck import bottlenecks
 from crmbridge.metrics.pipeline.deals import Deals
+from crmbridge.metrics.pipeline.process_map import edges, nodes, owners
 from crmbridge.metrics.pipeline.stays import NOWHERE, Stays, last_stays, stage_order, stays
 from crmbridge.metrics.pipeline.tables import deal_summary, funnel
+from crmbridge.metrics.pipeline.times import lasted, quantiles
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
@@ -26,7 +29,7 @@ STUCK_QUANTILE: Final = 0.75
 
 
 class StageTimes(TypedDict):
-    """What is usual in a stage: None where fewer than FEWEST_STAYS stays were completed."""
+    """What is usual in a stage: None where fewer than FEWEST_STAYS stays have ended, or too few yet."""
 
     stays: int
     typical_days: float | None
@@ -37,6 +40,7 @@ class StageTimes(TypedDict):
 class _Known:
     deals: Deals
     stays: Stays
+    lasted: tuple[Floats, Mask]
     stages: list[str]
     order: list[int]
 
@@ -45,9 +49,9 @@ class PipelineMetric(Metric):
     """Days in the stage, days usual there, and stuck or not, for every open deal.
 
     `days_in_stage`: whole days of the zone since the change into the deal's stage, or since its creation.
-    `typical_days`: median of the completed stays in that stage. `stuck`: longer there than three quarters of
-    the completed stays, and longer than a day. Closed deals carry none of them.
-    See docs/metrics-efficiency.md.
+    `typical_days`: days within which half of the deals have left that stage, those still there censored.
+    `stuck`: three quarters had left by then (where a quarter never leaves: all that ever did), and longer
+    than a day. Closed deals carry none of them. See docs/metrics-pipeline.md.
     """
 
     name: ClassVar[str] = "pipeline"
@@ -62,15 +66,15 @@ class PipelineMetric(Metric):
     def fit(self, object_name: ObjectName, frame: Frame) -> Model:
         """Learn how long deals stay in each stage; `provisional` where too few stays were completed."""
         known = self._known(frame)
-        days = known.stays.days(frame)
-        complete = np.isfinite(days)
+        days, ended = known.lasted
         times: dict[str, StageTimes] = {}
         for number in known.order:
-            times[known.stages[number]] = _stage_times(days[complete & (known.stays.stage == number)])
+            rows = np.isfinite(days) & (known.stays.stage == number)
+            times[known.stages[number]] = _stage_times(days[rows], ended[rows])
         stages = cast("Mapping[str, JsonValue]", times)
         card: dict[str, JsonValue] = {
             "deals": len(known.deals.ids),
-            "completed_stays": int(complete.sum()),
+            "completed_stays": int((np.isfinite(days) & ended).sum()),
             "stage_order": [known.stages[number] for number in known.order],
             "fewest_stays": FEWEST_STAYS,
             "changed_before_creation": known.stays.out_of_order,
@@ -100,9 +104,14 @@ class PipelineMetric(Metric):
             "stuck": pa.array(days > limit, mask=~judged),
         }
         last = last_stays(known.stays, len(known.stages))
+        way = (known.stages, known.order)
         tables = {
-            "deal_summary": deal_summary(frame, deals, known.stages, known.order),
-            "funnel": funnel(frame, deals, known.stays, last, known.stages, known.order),
+            "deal_summary": deal_summary(frame, deals, *way),
+            "funnel": funnel(deals, known.stays, last, *known.lasted, *way),
+            "bottlenecks": bottlenecks(frame, deals, known.stays, *known.lasted, *way),
+            "process_nodes": nodes(deals, known.stays, *known.lasted, *way),
+            "process_edges": edges(known.stays, known.lasted[0], *way),
+            "owners": owners(frame, deals),
         }
         types = result_schema(object_name, self.produces)
         return Results(
@@ -123,15 +132,17 @@ class PipelineMetric(Metric):
                 for number in sorted(range(len(stages)), key=lambda n: (position[n], stages[n]))
                 if not deals.end_stages(len(stages))[number]
             ]
-            self._last = (frame, _Known(deals, found, stages, order))
+            self._last = (frame, _Known(deals, found, lasted(frame, deals, found), stages, order))
         return self._last[1]
 
 
-def _stage_times(days: Floats) -> StageTimes:
-    if len(days) < FEWEST_STAYS:
-        return {"stays": len(days), "typical_days": None, "stuck_after": None}
-    middle, late = np.quantile(days, [0.5, STUCK_QUANTILE])
-    return {"stays": len(days), "typical_days": float(middle), "stuck_after": float(late)}
+def _stage_times(days: Floats, ended: Mask) -> StageTimes:
+    number = int(ended.sum())
+    if number < FEWEST_STAYS:
+        return {"stays": number, "typical_days": None, "stuck_after": None}
+    middle, late = quantiles(days, ended, (0.5, STUCK_QUANTILE))
+    longest = float(days[ended].max())
+    return {"stays": number, "typical_days": middle, "stuck_after": longest if late is None else late}
 
 
 def _days_in_stage(frame: Frame, deals: Deals, stays: Stays) -> Floats:

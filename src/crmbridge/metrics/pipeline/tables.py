@@ -12,6 +12,7 @@ from crmbridge.metrics.arrays import Floats, Mask
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.pipeline.deals import Deals
 from crmbridge.metrics.pipeline.stays import NOWHERE, Stays
+from crmbridge.metrics.pipeline.times import quantiles
 
 
 def deal_summary(frame: Frame, deals: Deals, stages: Sequence[str], order: Sequence[int]) -> pa.Table:
@@ -46,12 +47,18 @@ def deal_summary(frame: Frame, deals: Deals, stages: Sequence[str], order: Seque
 
 
 def funnel(
-    frame: Frame, deals: Deals, stays: Stays, last: Mask, stages: Sequence[str], order: Sequence[int]
+    deals: Deals,
+    stays: Stays,
+    last: Mask,
+    days: Floats,
+    ended: Mask,
+    stages: Sequence[str],
+    order: Sequence[int],
 ) -> pa.Table:
     """One row per stage that is no end, in order: of the deals that were ever there, by their last stay.
 
-    `entered` = `moved_on` (to a later stage, or won) + `moved_back` + `lost` + `still_open`; `median_days` of
-    the completed stays.
+    `entered` = `moved_on` (to a later stage, or won) + `moved_back` + `lost` + `still_open`; `median_days`
+    within which half have left (`days` and `ended` of `times.lasted`).
     """
     place = np.full(len(stages) + 1, np.iinfo(np.int64).max)  # ends come after everything
     place[list(order)] = np.arange(len(order))
@@ -71,8 +78,10 @@ def funnel(
         "lost": np.bincount(stage[lost], minlength=number),
         "still_open": np.bincount(stage[still_open], minlength=number),
     }
-    days = stays.days(frame)
-    medians = [_median(days[stays.stage == n]) for n in order]
+    known = np.isfinite(days)
+    medians = [
+        quantiles(days[rows], ended[rows], (0.5,))[0] for rows in (known & (stays.stage == n) for n in order)
+    ]
     chosen = list(order)
     return pa.table(
         {"stage": pa.array([stages[n] for n in order], pa.string())}
