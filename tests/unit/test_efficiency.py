@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
-from crmbridge.metrics.base import MetricSettings
+from crmbridge.metrics.base import Frame, MetricSettings
 from crmbridge.metrics.efficiency import EfficiencyMetric
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import ObjectName
@@ -250,6 +250,26 @@ def test_periods_are_the_months_of_the_zone() -> None:
     assert table["communications"].to_pylist() == [1, 1]
 
 
+def everything(known: Frame) -> tuple[list[bytes], dict[str, list[dict[str, Any]]]]:
+    """The bytes of the models, and all results and tables by name."""
+    metric = EfficiencyMetric(MetricSettings())
+    models, found = [], {}
+    for object_name in metric.objects:
+        model = metric.fit(object_name, known)
+        results = metric.apply(object_name, known, model)
+        models.append(model.to_bytes())
+        assert results.details is not None
+        found[object_name] = sorted(
+            (
+                value | detail
+                for value, detail in zip(results.values.to_pylist(), results.details.to_pylist(), strict=True)
+            ),
+            key=lambda row: str(row["id"]),
+        )
+        found |= {name: table.to_pylist() for name, table in results.tables.items()}
+    return models, found
+
+
 @pytest.mark.parametrize("rows", [1, 7, 100])
 def test_results_do_not_depend_on_how_the_data_are_cut_or_ordered(
     rows: int, monkeypatch: pytest.MonkeyPatch
@@ -264,30 +284,58 @@ def test_results_do_not_depend_on_how_the_data_are_cut_or_ordered(
             kind=["call", "meeting", "task"][random.integers(3)],
             outcome=["connected", "no_answer", None][random.integers(3)],
             duration=float(random.gamma(2, 300)),
-            started_at=NOW - timedelta(days=float(random.uniform(0, 120))),
+            started_at=NOW - timedelta(days=float(random.uniform(0, 200))),
         )
         for n in range(400)
     ]
     deals = [
-        {"id": f"d{n}", "owner_id": f"r{n % 6}", "is_closed": True, "is_won": n % 3 == 0, "closed_at": NOW}
+        {
+            "id": f"d{n}",
+            "owner_id": f"r{n % 6}",
+            "type": ["New", "Renewal", None][n % 3],
+            "is_closed": True,
+            "is_won": n % 3 == 0,
+            "closed_at": NOW,
+        }
         for n in range(20)
     ]
-    whole = frame({"activity": calls, "deal": deals})
-    expected = efficiency(whole).tables["efficiency_by_rep"].to_pylist()
+    orders = [
+        {
+            "id": f"o{n}",
+            "owner_id": f"r{n % 6}",
+            "account_id": f"a{n % 9}",
+            "deal_id": f"d{n % 20}",
+            "ordered_at": NOW - timedelta(days=float(random.uniform(1, 200))),
+            "fulfilled_at": NOW - timedelta(days=float(random.uniform(0, 1))),
+        }
+        for n in range(60)
+    ]
+    reps = [{"id": f"r{n}", "role": ["Inside", "Field"][n % 2]} for n in range(5)]
+    accounts = [{"id": f"a{n}"} for n in range(9)]
+    known: dict[ObjectName, list[dict[str, Any]]] = {
+        "activity": calls,
+        "deal": deals,
+        "order": orders,
+        "rep": reps,
+        "account": accounts,
+    }
+    models, expected = everything(frame(known))
+    assert everything(frame(known)) == (models, expected)
 
-    shuffled = table("activity", [calls[n] for n in random.permutation(len(calls))])
+    shuffled = {
+        name: table(name, [found[n] for n in random.permutation(len(found))]) for name, found in known.items()
+    }
 
     def scan(object_name: ObjectName, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        if object_name == "activity":
-            yield from shuffled.select(columns).to_batches(max_chunksize=rows)
-        else:
-            yield from whole.scan(object_name, columns)
+        yield from shuffled[object_name].select(columns).to_batches(max_chunksize=rows)
 
     monkeypatch.setattr("crmbridge.metrics.arrays.PIECE", 3 * rows)
-    found = efficiency(replace(whole, scan=scan)).tables["efficiency_by_rep"].to_pylist()
-    assert [row["id"] for row in found] == [row["id"] for row in expected]
-    for one, other in zip(found, expected, strict=True):
-        assert one == {
-            key: value if isinstance(value, str | None) else pytest.approx(value, rel=1e-9)
-            for key, value in other.items()
-        }
+    _, found = everything(replace(frame(known), scan=scan))
+    assert set(found) == set(expected)
+    for name, others in expected.items():
+        assert len(found[name]) == len(others)
+        for one, other in zip(found[name], others, strict=True):
+            assert one == {
+                key: value if isinstance(value, str | None) else pytest.approx(value, rel=1e-9)
+                for key, value in other.items()
+            }, name

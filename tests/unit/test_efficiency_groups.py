@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crmbridge.metrics.base import MetricSettings
-from crmbridge.metrics.efficiency import EfficiencyMetric
 from crmbridge.metrics.efficiency.trend import chance_of_rise, trends
 from crmbridge.model.results import Results
 from tests.unit.efficiency_kit import NOW, by_id, call, efficiency, frame, total
@@ -191,21 +189,26 @@ def test_no_scale_breaks_the_trend(scale: float) -> None:
 def test_every_grouping_is_ranked_only_where_intervals_do_not_overlap() -> None:
     rates = {"fast": 30, "slow": 2, "slower": 1}
     calls = [
-        call(
-            owner_id=name, account_id=name, outcome="connected" if n < number else "no_answer", duration=120.0
-        )
+        call(owner_id=name, account_id=name, outcome="held" if n < number else "other", duration=120.0)
         for name, number in rates.items()
         for n in range(60)
     ]
     calls = [row | {"id": str(n)} for n, row in enumerate(calls)]
-    known = frame({"activity": calls, "rep": [{"id": name, "role": name} for name in rates]})
-    for object_name, groupings in (("rep", ("rep", "team")), ("account", ("account",))):
-        metric = EfficiencyMetric(MetricSettings())
-        results = metric.apply(object_name, known, metric.fit(object_name, known))  # type: ignore[arg-type]
-        for grouping in groupings:
-            rows = [
-                (row["id"], row["tier"], row["better_than"])
-                for row in results.tables["ranking"].to_pylist()
-                if row["grouping"] == grouping
-            ]
-            assert rows == [("fast", 1, 2), ("slow", 2, 0), ("slower", 2, 0)]
+    accounts = [{"id": name} for name in (*rates, "silent")]
+    known = frame(
+        {
+            "activity": calls,
+            "rep": [{"id": name, "role": name} for name in rates],
+            "account": accounts,
+        }
+    )
+    expected = {"fast": (1, 2), "slow": (2, 0), "slower": (2, 0)}
+    ranked = efficiency(known).tables["ranking"].to_pylist()
+    for grouping in ("rep", "team"):
+        rows = [row for row in ranked if row["grouping"] == grouping]
+        assert {row["id"]: (row["tier"], row["better_than"]) for row in rows} == expected
+        assert [row["id"] for row in rows] == list(expected)
+    found = by_id(efficiency(known, "account"))
+    assert {
+        id: (row["communication_tier"], row["communication_better_than"]) for id, row in found.items()
+    } == expected | {"silent": (None, None)}

@@ -87,7 +87,9 @@ class EfficiencyMetric(Metric):
         columns = _columns(tallied, own, model)
         live = frame.table(object_name, ("id",))["id"].combine_chunks()
         place = Ids(tallied.groups[own]).find(live)
-        if own == "deal":
+        if own == "account":
+            columns |= tables.places(columns, RATED[own])
+        elif own == "deal":
             columns["follow_up_hours"] = nullable(tallied.spent)
             stirring = _stirring(tallied)[place]
             live, place = live.filter(pa.array(stirring)), place[stirring]
@@ -95,12 +97,7 @@ class EfficiencyMetric(Metric):
         types = result_schema(object_name, self.produces)
         values = {name: columns[name].take(rows) for name in types.names if name != "id"}
         details = {name: column.take(rows) for name, column in columns.items() if name not in values}
-        found: dict[str, pa.Table] = {}
-        if own == "rep":
-            found = self._organisation(frame, tallied, columns, others, model)
-        elif own == "account":
-            accounts = tables.named(frame, "account", tallied.groups[own], columns)
-            found = {"ranking": tables.ranking(own, accounts, RATED[own])}
+        found = self._organisation(frame, tallied, columns, others, model) if own == "rep" else {}
         return Results(
             object=object_name,
             values=pa.table({"id": live, **values}, schema=types),
@@ -111,7 +108,7 @@ class EfficiencyMetric(Metric):
     def _organisation(
         self, frame: Frame, tallied: Tally, columns: Columns, others: list[Grouping], model: Model
     ) -> dict[str, pa.Table]:
-        reps = tables.named(frame, "rep", tallied.groups["rep"], columns)
+        reps = tables.named_reps(frame, tallied.groups["rep"], columns)
         found = {
             "efficiency_total": tables.total(tallied),
             "efficiency_by_period": tables.by_period(tallied),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crmbridge.metrics.arrays import Ids
 from crmbridge.metrics.base import Frame
@@ -23,7 +24,6 @@ from crmbridge.metrics.efficiency.rates import (
 )
 from crmbridge.metrics.efficiency.sums import COUNT, KINDS, MEASURES, TIME, Kind
 from crmbridge.metrics.efficiency.tally import Grouping, Tally
-from crmbridge.model.records import ObjectName
 
 
 def by_id(ids: pa.Array) -> npt.NDArray[np.int64]:
@@ -75,12 +75,29 @@ def without_amounts(tallied: Tally, columns: Columns) -> Columns:
     return columns | nothing
 
 
-def named(frame: Frame, object_name: ObjectName, ids: pa.Array, columns: Columns) -> pa.Table:
-    """All reps or accounts that are known or were met elsewhere, by id, with their names."""
-    records = frame.table(object_name, ("id", "name")).combine_chunks()
+def named_reps(frame: Frame, ids: pa.Array, columns: Columns) -> pa.Table:
+    """All reps that are known or were met as owners, by id, with their names."""
+    records = frame.table("rep", ("id", "name")).combine_chunks()
     row = Ids(one_array(records, "id")).find(ids)
     names = one_array(records, "name").take(pa.array(row, mask=row < 0))
     return pa.table({"id": ids, "name": names} | columns).take(pa.array(by_id(ids)))
+
+
+def places(columns: Columns, kinds: Iterable[Kind]) -> Columns:
+    """Where each group stands, per efficiency: its tier, and how many it is better than; null without a rate.
+
+    For groupings of which there are too many for a table that changes from its top every day.
+    """
+    found: Columns = {}
+    for kind in kinds:
+        field = f"{kind}_efficiency"
+        rated = columns[field].is_valid()
+        low, high = (columns[f"{field}_{end}"].filter(rated).to_numpy() for end in ("low", "high"))
+        row = pc.subtract(pc.cumulative_sum(rated.cast(pa.int64())), 1)
+        place = pc.if_else(rated, row, pa.scalar(None, pa.int64()))
+        found[f"{kind}_tier"] = pa.array(tiers(low, high)).take(place)
+        found[f"{kind}_better_than"] = pa.array(surpassed(low, high)).take(place)
+    return found
 
 
 def ranking(grouping: Grouping, groups: pa.Table, kinds: Iterable[Kind]) -> pa.Table:
