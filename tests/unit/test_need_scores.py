@@ -362,6 +362,19 @@ def test_an_account_that_orders_often_is_likelier_to_order_again() -> None:
     assert np.mean(seldom) < 60
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_number_that_says_nothing_is_drawn_to_nothing_on_whichever_side_its_tail_is(sign: float) -> None:
+    chances = np.random.default_rng(11)
+    rows = [
+        lead.model_copy(update={"attributes": {"x": round(sign * float(np.exp(chances.normal())), 4)}})
+        for lead in leads(1500)
+    ]
+    model, _ = _fit({"lead": rows})
+    card: Any = model.card
+    (scale,) = [row["scale"] for row in card["inputs"] if row["name"] == "attributes.x"]
+    assert scale < 0.7  # one coefficient tells little of its scale: it stays above half
+
+
 # Fields as of the moment
 
 

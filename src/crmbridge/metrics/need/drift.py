@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,8 +13,12 @@ from crmbridge.metrics.need.design import AGE, Matrix
 from crmbridge.metrics.need.evaluate import estimate
 from crmbridge.metrics.need.leaks import SHIFT, stability
 from crmbridge.metrics.need.logistic import probability
+from crmbridge.metrics.need.owners import OWNER_RECORD
 from crmbridge.metrics.need.snapshots import Training
 from crmbridge.metrics.need.tested import Level, Tested
+
+_GROWS: Final = {AGE, OWNER_RECORD, "orders", "days_since_first_order", "account_orders"}
+"""Inputs that grow as time goes by: that the newest records have others says nothing."""
 
 
 def drift(
@@ -37,7 +41,7 @@ def drift(
     index = {
         field.name: stability(group[older], group[newer], field.groups)
         for field, group in zip(matrix.design.fields, matrix.groups, strict=True)
-        if field.name != AGE
+        if field.name not in _GROWS
     }
     ranked = sorted(index, key=lambda name: (-index[name], name))
     logit = tested.published(level)

@@ -13,7 +13,7 @@ sums (float64, in the blocks' order) merge by addition, so it streams and can be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -173,6 +173,12 @@ def _factor(curvature: Floats) -> Floats:
             lift = max(lift * 100.0, 1e-12 * max(1.0, float(np.max(np.diag(lower)))))
         else:
             return factor
+
+
+def with_precision(found: Fit, precision: Floats, instead: Floats) -> Fit:
+    """The fit with the curvature that it has there under another precision of the coefficients."""
+    curvature = found.factor @ found.factor.T + np.diag(instead - precision)
+    return replace(found, factor=_factor(curvature))
 
 
 def covariance(factor: Floats) -> Floats:

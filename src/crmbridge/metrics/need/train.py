@@ -14,7 +14,7 @@ from crmbridge.metrics.need.ids import uniform
 from crmbridge.metrics.need.logistic import EXACT, ROUGH, Fit, Prior, fit
 from crmbridge.metrics.need.publish import NEEDED
 from crmbridge.metrics.need.rows import EmbeddedRows, Rows
-from crmbridge.metrics.need.scales import learn_scales, precision_of
+from crmbridge.metrics.need.scales import learn_scales, precision_of, with_unsure_scales
 from crmbridge.metrics.need.snapshots import Refusal, Training
 from crmbridge.metrics.need.tested import Level, Tested
 from crmbridge.model.records import ObjectName
@@ -80,7 +80,7 @@ class Learner:
         scales, found = learn_scales(
             lambda precision, begin: fit(thin, prior(precision), start=begin, weight=weight, until=ROUGH),
             matrix.design.field_of_column,
-            centre > 0.0,
+            centre != 0.0,
             scales=None if start is None else start.scales,
             start=None if start is None else start.fit,
         )
@@ -92,6 +92,8 @@ class Learner:
             until=until,
             fresh=until == EXACT,
         )
+        if until == EXACT:
+            full = with_unsure_scales(full, matrix.design.field_of_column, centre != 0.0, scales)
         return Fitted(full, centre, scales)
 
     def narrowed(self, level: Level) -> Matrix:
