@@ -138,3 +138,40 @@ def test_cdnows_purchases_load(cdnow):
     orders = cdnow.table("order")
     assert len(orders) == 69_659
     assert len({row["account_id"] for row in orders}) == 23_570
+
+
+def test_mavens_regions_products_and_quarters(maven):
+    rows = maven.table("market_deal_market")
+    rates = {
+        row["group"]: round(float(row["value"]), 4)
+        for row in rows
+        if (row["dimension"], row["measure"]) == ("team", "win_rate")
+    }
+    assert rates == {"West": 0.6394, "East": 0.6302, "Central": 0.6256}
+    assert not [row for row in rows if row["measure"] == "win_rate" and row["stands_out"]]
+    assert len({row["group"] for row in rows if row["dimension"] == "product"}) == 7
+    quarters = {row["quarter"]: float(row["won_value"]) for row in maven.table("market_deal_quarters")}
+    won = [quarters[f"2017-Q{number}"] for number in (1, 2, 3, 4)]
+    assert won == [1_134_672, 3_086_111, 2_982_255, 2_802_496]
+
+
+def test_cdnows_customers_get_a_value_and_northwinds_groups(cdnow, northwind):
+    figures = {row["figure"]: float(row["value"]) for row in cdnow.table("value_account_value_summary")}
+    assert figures["customers"] == 23_570
+    assert 0 < figures["clv_12m"] < figures["value_12m"]
+    assert len(cdnow.table("value_account_customers_without_record")) == 23_570
+    groups = northwind.table("segments_account_segments")
+    assert sum(int(row["customers"]) for row in groups) == len(
+        {row["account_id"] for row in northwind.table("order")}
+    )
+    assert sum(int(row["orders"]) for row in groups) == 830
+
+
+def test_the_report_shows_mavens_market_and_data(maven, tmp_path):
+    page = tmp_path / "maven.html"
+    assert maven.command("report", "maven", "--at", "2018-01-01T00:00:00Z", "-o", str(page)) == 0
+    text = page.read_text(encoding="utf-8")
+    assert '<h2 id="market">' in text
+    assert "Product: GTK 500" in text
+    assert '<h2 id="quality">' in text
+    assert '<h2 id="customers">' not in text  # there are no orders

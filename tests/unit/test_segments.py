@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from crmbridge.metrics.segments import SegmentsMetric, clusters, rfm
 from crmbridge.metrics.segments.rhythm import chance_of_such_a_pause
 from crmbridge.metrics.segments.tally import Sums
 from crmbridge.model.results import Results
-from tests.unit.customers_kit import NOW, frame, order
+from tests.unit.customers_kit import frame, order
 
 
 def run(found: Any, **settings: Any) -> tuple[Any, Results]:
@@ -102,6 +102,24 @@ def test_customers_who_fell_silent_are_found_and_others_left_alone() -> None:
     assert [row["spent"] for row in listed] == sorted((row["spent"] for row in listed), reverse=True)
 
 
+def test_where_no_division_comes_back_customers_are_named_by_where_they_stand() -> None:
+    draw = np.random.default_rng(15)
+    orders: list[Any] = []
+    for customer in range(300):
+        last, spent = draw.lognormal(4, 0.5, 2)
+        number = round(draw.lognormal(2.5, 0.5)) + 1
+        orders += [
+            order(len(orders) + k, f"A{customer}", last * (k + 1), spent / number) for k in range(number)
+        ]
+    card, results = run(frame(orders, [f"A{n}" for n in range(300)]))
+    assert card["groups"] == 1
+    assert "by degree" in card["verdict"][0]
+    rows = [row for row in by_id(results).values() if row["segment"] not in ("Slipping away", "Lost")]
+    best = [row for row in rows if row["segment"] == "Best customers"]
+    assert 3 < len({row["segment"] for row in rows}) <= 8
+    assert min(row["spent_so_far"] for row in best) > np.median([row["spent_so_far"] for row in rows])
+
+
 def test_the_chance_of_a_pause_by_hand() -> None:
     # Four orders in 90 days, then 60 quiet ones: (1 + 60 / 90)^-3; two orders tell no rhythm.
     found = chance_of_such_a_pause(np.array([4, 2, 9]), np.array([90, 90, 0]), np.array([60.0, 60, 5]))
@@ -122,7 +140,7 @@ def test_movement_is_recomputed_as_of_the_past_and_everybody_is_counted() -> Non
     assert sum(row["customers"] for row in moves if row["from_segment"] == "No order yet") == 1
     days = tables["over_time"].to_pylist()
     assert len({row["day"] for row in days}) == 5
-    past = frame(orders, moment=NOW - timedelta(days=60))
+    past = frame(orders, moment=datetime(2025, 11, 2, 23, 59, 59, tzinfo=UTC))
     seen_then = metric.apply("account", past, model).tables["segments"].to_pylist()
     recomputed = {row["segment"]: row["customers"] for row in days if row["day"] == date(2025, 11, 2)}
     assert recomputed == {row["segment"]: row["customers"] for row in seen_then}

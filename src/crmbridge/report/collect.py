@@ -36,6 +36,7 @@ from crmbridge.report.data import (
     Scores,
     Written,
 )
+from crmbridge.report.further import further
 from crmbridge.report.reading import Reader
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run
@@ -89,6 +90,7 @@ def collect(
         team=_team(reader),
         groups=_groups(reader),
         months=_months(reader),
+        sections=further(reader),
         set_aside=_set_aside(ledger, read_by),
         set_aside_counts=ledger.set_aside_counts(read_by.id) if read_by else {},
         read_by=read_by,

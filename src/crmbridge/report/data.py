@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from crmbridge.model.records import ObjectName
 from crmbridge.report.cards import Card
+from crmbridge.report.sections import Section
 from crmbridge.store.ledger import Counts, Plan, Run
 
 BIN: Final = 5
@@ -157,7 +158,8 @@ class ReportData:
     organisation's efficiencies of the last months (`2026-03`); `deals` and `leads` hold the few worth a
     person's time today, best first; `deals_open` and `leads_open` say out of how many. `team` maps an
     efficiency's key to the organisation's own rate. `set_aside` belongs to
-    `read_by`, the newest run that read anything.
+    `read_by`, the newest run that read anything. `sections` are the pages of tables on customers, the market
+    and data quality.
     """
 
     connection: str
@@ -177,6 +179,7 @@ class ReportData:
     team: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[str, pa.Table] = field(default_factory=dict)
     months: pa.Table = field(default_factory=MONTHS.empty_table)
+    sections: tuple[Section, ...] = ()
     set_aside: pa.Table = field(default_factory=SET_ASIDE.empty_table)
     set_aside_counts: Mapping[str, int] = field(default_factory=dict)
     read_by: Run | None = None

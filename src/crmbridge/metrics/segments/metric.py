@@ -168,33 +168,36 @@ class Divided:
         """The name of each customer's group; None without groups."""
         if self.parameters["bounds"] is None:
             return np.full(len(of), None, object)
-        names = np.array([self._name(centre) for centre in self.parameters["centres"]], object)
         columns = self.parameters["columns"]
         points = _logarithms(of)
-        chosen = [
-            (np.nan_to_num(points[name], nan=mean) - mean) / scale
+        standard = {
+            name: (np.nan_to_num(points[name], nan=mean) - mean) / scale
             for name, mean, scale in zip(
                 columns, self.parameters["mean"], self.parameters["scale"], strict=True
             )
-        ]
-        own = np.zeros(len(of), np.int64)
-        if chosen and len(names) > 1:
-            own = nearest(np.stack(chosen, axis=1), np.array(self.parameters["centres"], np.float64))
-        found: npt.NDArray[np.object_] = names[own]
+        }
+        centres = np.array(self.parameters["centres"], np.float64)
+        if len(centres) > 1:
+            own = nearest(np.stack(list(standard.values()), axis=1), centres)
+            found = self._named(dict(zip(columns, centres.T, strict=True)), len(centres))[own]
+        else:
+            found = self._named(standard, len(of))
         chance = chance_of_such_a_pause(of.orders, of.last - of.first, of.quiet)
         found[slipping(chance)] = self.text.SLIPPING
         found[lost(chance)] = self.text.LOST
         return found
 
-    def _name(self, centre: list[float]) -> str:
-        if len(self.parameters["centres"]) == 1:
-            return str(self.text.CUSTOMER)
-        place = dict(zip(self.parameters["columns"], centre, strict=True))
-        # The logarithm of the quiet days is the other way round: few are good. Who lacks a column is alike.
-        signs = [place.get("recency", 0.0) <= 0, place.get("frequency", 0.0) > 0]
+    def _named(self, place: Mapping[str, Floats], number: int) -> npt.NDArray[np.object_]:
+        """The names for these places in standard deviations; what is the same for all counts as the mean."""
+        nothing = np.zeros(number)
+        # The logarithm of the quiet days is the other way round: few are good.
+        signs = [place.get("recency", nothing) <= 0, place.get("frequency", nothing) > 0]
         if "money" in place:
             signs.append(place["money"] > 0)
-        return str(self.text.NAMES["".join("+" if good else "-" for good in signs)])
+        texts = np.array(["-", "+"], object)
+        words = sum((texts[sign.astype(np.int64)] for sign in signs[1:]), texts[signs[0].astype(np.int64)])
+        names: npt.NDArray[np.object_] = np.array([self.text.NAMES[word] for word in words], object)
+        return names
 
 
 def _measures(of: Standing) -> dict[str, Floats]:

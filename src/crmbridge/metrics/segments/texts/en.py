@@ -7,7 +7,6 @@ from typing import Final
 
 SLIPPING: Final = "Slipping away"
 LOST: Final = "Lost"
-CUSTOMER: Final = "Customer"
 NEW: Final = "No order yet"
 NAMES: Final[Mapping[str, str]] = {
     "+++": "Best customers",
@@ -42,4 +41,7 @@ def fewer(tried: int) -> str:
 
 
 def none_stable() -> str:
-    return "No division into groups comes back, not even into two: customers differ by degree, not by kind."
+    return (
+        "No division into groups comes back, not even into two: customers differ by degree, not by kind. "
+        "They are named by where they stand, above or below the mean."
+    )

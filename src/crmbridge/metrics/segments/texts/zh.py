@@ -7,7 +7,6 @@ from typing import Final
 
 SLIPPING: Final = "正在流失"
 LOST: Final = "已流失"
-CUSTOMER: Final = "客户"
 NEW: Final = "尚无订单"
 NAMES: Final[Mapping[str, str]] = {
     "+++": "最佳客户",
@@ -41,4 +40,4 @@ def fewer(tried: int) -> str:
 
 
 def none_stable() -> str:
-    return "任何分组都不能重现，连两组也不行：客户之间只有程度差别，没有类别差别。"
+    return "任何分组都不能重现，连两组也不行：客户之间只有程度差别，没有类别差别。按高于或低于平均值命名。"
