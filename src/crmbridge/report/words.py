@@ -28,12 +28,12 @@ EFFICIENCIES: Final = {
 }
 
 GROUPINGS: Final = {
-    "rep": ("Rep", "the team", ""),
-    "team": ("Team", "all teams", " by team"),
-    "deal_type": ("Type of deal", "all deals", " by type of deal"),
-    "channel": ("Channel", "all channels", " by channel"),
+    "rep": ("Rep", "The team", ""),
+    "team": ("Team", "Overall", " by team"),
+    "deal_type": ("Type of deal", "Overall", " by type of deal"),
+    "channel": ("Channel", "Overall", " by channel"),
 }
-"""What one of a grouping is called, what all are, and what a title says of it."""
+"""What one of a grouping is called, what the organisation's own rate is, and what a title says of it."""
 COVERAGES: Final = {
     "communication_efficiency": "Communications whose time was measured",
     "follow_up_efficiency": "Closed deals with any measured time",

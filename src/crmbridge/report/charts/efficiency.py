@@ -20,13 +20,13 @@ def efficiency(groups: pa.Table, key: str, overall: float | None, grouping: str 
         return None
     rows.sort(key=lambda row: -row[key])
     kind, unit = words.EFFICIENCIES[key]
-    one, everybody, by = words.GROUPINGS[grouping]
+    one, of_all, by = words.GROUPINGS[grouping]
     name = kind + by
     above = [row for row in rows if overall is not None and row[f"{key}_low"] > overall]
     below = [row for row in rows if overall is not None and row[f"{key}_high"] < overall]
     sentence = f"{unit.capitalize()}."
     if overall is not None:
-        sentence += f" {everybody.capitalize()}: {words.significant(overall, 3)}."
+        sentence += f" {of_all}: {words.significant(overall, 3)}."
         if above:
             sentence += f" Clearly above it: {words.some([row['name'] for row in above])}."
         if below:
