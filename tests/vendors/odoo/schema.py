@@ -60,7 +60,8 @@ def fields_of(version: int) -> Fields:
     raw = json.loads(_FILE.read_text(encoding="utf-8"))
     if version >= 18:
         raw["crm.tag"] = raw.pop("crm.lead.tag")
-        raw["crm.lead"]["tag_ids"] = ["many2many", "stored", "crm.tag"]
+        for model in ("crm.lead", "sale.order"):
+            raw[model]["tag_ids"] = ["many2many", "stored", "crm.tag"]
         for model, names in GONE_18.items():
             for name in names:
                 raw[model].pop(name, None)
