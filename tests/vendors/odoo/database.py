@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import count
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.vendors.odoo.domains import Row, matches
 from tests.vendors.odoo.schema import fields_of, views_of
@@ -36,6 +37,10 @@ class Refusal(Exception):
 
 def access_error(what: str) -> Refusal:
     return Refusal("odoo.exceptions.AccessError", f"Sorry, you are not allowed to {what}.")
+
+
+def _unloaded(place: int, message: str) -> Row:
+    return {"ids": False, "messages": [{"type": "error", "record": place, "message": message}]}
 
 
 @dataclass
@@ -223,6 +228,43 @@ class Database:
         for each in ids:
             self.put(model, identifier=each, **stored)
         return True
+
+    def _load(self, uid: int, model: str, context: Row, fields: list[str], data: list[list[str]]) -> Row:
+        """Odoo's import: all rows or none; `.id` is the record, moments are of the context's zone."""
+        if fields[0] != ".id" or any(not isinstance(cell, str) for row in data for cell in row):
+            raise Refusal("builtins.TypeError", "an import is of texts")
+        written = []
+        for place, (identifier, *cells) in enumerate(data):
+            found = self._found(uid, model, context, [["id", "=", int(identifier)]])
+            if not found:
+                return _unloaded(place, f"Unknown database identifier '{identifier}'")
+            values = dict(zip(fields[1:], cells, strict=True))
+            for name, cell in values.items():
+                self._known(model, name)
+                values[name] = self._imported(model, name, cell, context)
+            written.append((int(identifier), values))
+        before = {each: dict(self.rows[model][each]) for each, _ in written}
+        try:
+            for each, values in written:
+                self._write(uid, model, context, [each], values)
+        except Refusal as refusal:
+            self.rows[model].update(before)
+            if refusal.name.startswith("psycopg2."):
+                raise
+            return _unloaded(0, refusal.message)
+        return {"ids": [each for each, _ in written], "messages": []}
+
+    def _imported(self, model: str, name: str, cell: str, context: Row) -> Any:
+        kind = self.fields[model][name]["type"]
+        if cell == "":
+            return False
+        if kind == "boolean":
+            return cell in ("1", "true", "yes")
+        if kind == "datetime":
+            zone = ZoneInfo(context.get("tz", "UTC"))
+            at = datetime.strptime(cell, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone)
+            return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        return float(cell) if kind in NUMBERS else cell
 
     def _unlink(self, uid: int, model: str, context: Row, ids: list[int]) -> bool:
         if not self._may(uid, model, "unlink"):

@@ -19,6 +19,7 @@ NAMES = {
     "search_count": ["domain"],
     "read": ["ids", "fields"],
     "write": ["ids", "vals"],
+    "load": ["fields", "data"],
     "unlink": ["ids"],
     "create": ["vals_list"],
     "fields_get": ["allfields", "attributes"],
@@ -85,7 +86,7 @@ def _execute(
             return httpx2.Response(429, text="Too Many Requests", headers={"Retry-After": "1"})
         if database._strikes("bad gateway"):
             return httpx2.Response(502, text="<html>Bad Gateway</html>")
-    ours = method == "write" and model in ("crm.lead", "res.partner")
+    ours = method in ("write", "load") and model in ("crm.lead", "res.partner")
     if ours and database._strikes("lost_request"):
         raise httpx2.ReadTimeout("no answer")
     result = database.execute(uid, model, method, positional, named)

@@ -10,6 +10,7 @@ import pytest
 from crmbridge.errors import AuthError, SettingsError
 from crmbridge.testing import Trial, pulled
 from crmbridge.writeback import Change
+from crmbridge.writeback.values import differing
 from crmbridge_odoo import views
 from crmbridge_odoo.own import EMPTY, odoo_name
 from crmbridge_odoo.writer import QUIET
@@ -47,12 +48,36 @@ def test_equal_values_go_in_one_call(odoo):
     assert write_calls(odoo) == 2
 
 
+def test_a_hundred_records_with_values_of_their_own_go_in_one_call(odoo):
+    ids = deals(odoo, 150)
+    install(odoo)
+    common = {**SCORED, "scored_at": "2026-03-29T01:00:00Z", "stuck": False}
+    changes = [Change("deal", each, {**common, "score": place / 4}) for place, each in enumerate(ids)]
+    odoo.database.calls.clear()
+    assert {outcome.state for outcome in odoo.writer().write("deal", changes)} == {"sent"}
+    assert [call[1] for call in odoo.database.calls if call[1] in ("load", "write")] == ["load"] * 2
+    held = odoo.writer().read("deal", ids)
+    for change in changes:
+        assert not differing(change.values, held[change.id])
+
+
+def test_a_refused_record_among_others_of_their_own_values_is_found(odoo):
+    ids = deals(odoo, 20)
+    install(odoo)
+    odoo.database.faults.append(f"reject {ids[13]}")
+    changes = [Change("deal", each, {"score": float(place)}) for place, each in enumerate(ids)]
+    outcomes = odoo.writer().write("deal", changes)
+    assert {each.id: each.code for each in outcomes if each.state != "sent"} == {ids[13]: "ValidationError"}
+    assert odoo.held("deal", ids[14])["score"] == 14.0
+
+
 def test_every_write_is_quiet(odoo):
     ids = deals(odoo, 3)
     install(odoo)
     odoo.database.writes.clear()
     odoo.writer().write("deal", [Change("deal", each, SCORED) for each in ids])
-    assert odoo.database.writes
+    odoo.writer().write("deal", [Change("deal", each, {"score": float(each)}) for each in ids])
+    assert len(odoo.database.writes) > 1
     for context in odoo.database.writes:
         assert context.items() >= QUIET.items()
 
@@ -141,6 +166,15 @@ def test_views_show_score_grade_reasons_and_next_action_in_form_list_and_card(od
     bases = [view["inherit_id"] for view in ours(odoo)]
     quick = next(row["id"] for row in odoo.database.rows["ir.ui.view"].values() if row["priority"] == 1000)
     assert quick not in bases, "the form in which a record is quickly made stays quick"
+
+
+def test_a_rep_reads_no_name_of_the_program_on_any_screen(odoo):
+    install(odoo)
+    for view in ours(odoo):
+        root = Xml.fromstring(view["arch"])
+        labels = [each.get("string") for each in root.iter("field")] if view["type"] != "kanban" else []
+        assert all(labels), view["name"]
+        assert "crmbridge" not in " ".join(map(str, labels)).lower()
 
 
 def test_a_list_shows_no_score_of_zero_where_there_is_none(odoo):

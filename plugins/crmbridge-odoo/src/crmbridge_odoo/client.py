@@ -31,6 +31,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "search_count": ("domain",),
     "read": ("ids", "fields"),
     "write": ("ids", "vals"),
+    "load": ("fields", "data"),
     "unlink": ("ids",),
     "create": ("vals_list",),
     "fields_get": ("allfields", "attributes"),

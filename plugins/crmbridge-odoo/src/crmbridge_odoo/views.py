@@ -41,6 +41,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "res.partner": ("form",),
 }
 """Of each model the types of views that show our fields."""
+_FEW_LINES: Final = "overflow: hidden; max-height: 4.5em"
+"""A card stays a card; the whole text shows under the pointer."""
 _EXPRESSIONS_FROM: Final = 17
 _OPTIONAL_FROM: Final = 13
 
@@ -121,7 +123,8 @@ def _form(model: str, there: Mapping[str, Field], version: int) -> str:
     for key in shown:
         numbers_of_score = key in ("score", "score_low", "score_high")
         hidden = _unless("grade", version) if hides and numbers_of_score else ""
-        fields.append(f'<field name="{odoo_name(key)}" readonly="1"{hidden}/>')
+        label = f' string="{label_of(there[key])}"'
+        fields.append(f'<field name="{odoo_name(key)}"{label} readonly="1"{hidden}/>')
     return f'<group name="crmbridge" string="Score">{"".join(fields)}</group>'
 
 
@@ -134,7 +137,8 @@ def _list(there: Mapping[str, Field], version: int) -> str:
         optional = ""
         if version >= _OPTIONAL_FROM:
             optional = f' optional="{"hide" if key == "reasons_down" else "show"}"'
-        columns.append(f'<field name="{odoo_name(key)}" readonly="1"{hidden}{optional}/>')
+        label = f' string="{label_of(there[key])}"'
+        columns.append(f'<field name="{odoo_name(key)}"{label} readonly="1"{hidden}{optional}/>')
     return "".join(columns)
 
 
@@ -149,10 +153,14 @@ def _card(there: Mapping[str, Field]) -> str:
     for key in ("next_action", "reasons_up"):
         if key in there:
             name = odoo_name(key)
-            lines.append(
-                f'<div t-if="record.{name}.raw_value" class="text-muted"><field name="{name}"/></div>'
-            )
+            given = f't-if="record.{name}.raw_value" t-att-title="record.{name}.value"'
+            lines.append(f'<div {given} class="text-muted" style="{_FEW_LINES}"><field name="{name}"/></div>')
     return f'<div name="crmbridge">{"".join(lines)}</div>'
+
+
+def label_of(field: Field) -> str:
+    """What a rep reads: the field's name without that of the program."""
+    return field.label.removeprefix("CRMBridge ").capitalize()
 
 
 def _unless(key: str, version: int) -> str:

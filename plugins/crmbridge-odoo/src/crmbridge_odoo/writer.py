@@ -1,7 +1,8 @@
 """The writer: our fields in leads, opportunities and partners.
 
-`write` gives many records the same values, so changes are grouped by what they write; a group that Odoo
-refuses is cut in halves until the records that it is about are known.
+`write` gives many records the same values, so changes are grouped by what they write. Values of one record
+alone go by `load`, Odoo's import, a hundred records a call: it takes a fraction of the time of a call each. A
+call that Odoo refuses wrote nothing; it is cut in halves until the records that it is about are known.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from crmbridge_odoo.options import Options
 from crmbridge_odoo.own import EMPTY, MODELS, odoo_name, spelt
 
 READ_IDS: Final = 1_000
+LOADED: Final = 100
+"""Records in one call of `load`: few enough to be one short transaction."""
 QUIET: Final = {"tracking_disable": True, "mail_notrack": True, "mail_create_nosubscribe": True}
 """No message, no follower and no mail by a write of ours. Odoo has no switch for automation rules."""
 
-Group = tuple[dict[str, Any], list[str]]
+Values = dict[str, Any]
+Group = tuple[Values, list[str]]
 
 
 class OdooWriter(Writer):
@@ -82,17 +86,18 @@ class OdooWriter(Writer):
             for change in changes
             if change.id not in rows
         ]
-        groups = _grouped([change for change in changes if change.id in rows], rows)
+        steps = _steps(_grouped([change for change in changes if change.id in rows], rows))
         sent = False
-        for number, (values, ids) in enumerate(groups):
+        for number, step in enumerate(steps):
             try:
-                outcomes += self._write(model, ids, values)
+                outcomes += self._step(model, step)
             except (AuthError, TransientError) as error:
                 if not sent:
                     raise
                 # Something was sent: what was not, is told as such.
-                for _, rest in groups[number:]:
-                    outcomes += _all(rest, "retry", type(error).__name__, error.said or error.what)
+                for rest in steps[number:]:
+                    ids = [identifier for _, each in rest for identifier in each]
+                    outcomes += _all(ids, "retry", type(error).__name__, error.said or error.what)
                 break
             sent = True
         return outcomes
@@ -100,6 +105,34 @@ class OdooWriter(Writer):
     def close(self) -> None:
         """Give the connections back."""
         self.client.close()
+
+    def _step(self, model: str, groups: Sequence[Group]) -> list[Outcome]:
+        """One group of equal values, or records whose values are their own."""
+        if len(groups) == 1:
+            ((values, ids),) = groups
+            return self._write(model, ids, values)
+        return self._load(model, groups)
+
+    def _load(self, model: str, groups: Sequence[Group]) -> list[Outcome]:
+        ids = [identifier for _, (identifier,) in groups]
+        names = list(groups[0][0])
+        data = [
+            [ids[row], *(_text(values[name]) for name in names)] for row, (values, _) in enumerate(groups)
+        ]
+        context = {**QUIET, "tz": "UTC"}  # moments in an import are of the user's zone
+        try:
+            answer = self.client.call(
+                model, "load", [".id", *names], data, kind="write", once=True, context=context
+            )
+        except Lost as error:
+            return _all(ids, "unknown", "NO_ANSWER", str(error))
+        except Fault as fault:
+            self.client.context.log("odoo.load_refused", model=model, said=fault.code)
+            answer = {}
+        if answer.get("ids"):
+            return _all(ids, "sent")
+        half = len(groups) // 2
+        return self._step(model, groups[:half]) + self._step(model, groups[half:])
 
     def _write(self, model: str, ids: Sequence[str], values: Mapping[str, Any]) -> list[Outcome]:
         numbers = [int(each) for each in ids]
@@ -150,6 +183,27 @@ def _grouped(changes: Sequence[Change], rows: Mapping[str, Mapping[str, Any]]) -
         group = groups.setdefault(repr(sorted(values.items())), (values, []))
         group[1].append(change.id)
     return list(groups.values())
+
+
+def _steps(groups: Sequence[Group]) -> list[list[Group]]:
+    """What goes in one call: a group of several records, or records with values of their own in the same
+    fields.
+    """
+    steps = [[group] for group in groups if len(group[1]) > 1]
+    alone: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        if len(group[1]) == 1:
+            alone.setdefault(tuple(group[0]), []).append(group)
+    for same in alone.values():
+        steps += [same[begin : begin + LOADED] for begin in range(0, len(same), LOADED)]
+    return steps
+
+
+def _text(value: Any) -> str:
+    """A value as an import takes it: always a text, nothing as the empty one."""
+    if isinstance(value, bool):
+        return "1" if value else ""
+    return str(value)
 
 
 def _numbers(object_name: ObjectName) -> set[str]:
