@@ -25,8 +25,9 @@ format: ## put the code into shape
 	ruff check --fix .
 	ruff format .
 
-bench: ## speed and memory of the main job's steps; the efficiencies beside polars
+bench: ## speed and memory of the main job's steps; need beside numpy and scikit-learn, the efficiencies beside polars
 	python -m benchmarks.run
+	python -m benchmarks.need
 	python -m benchmarks.efficiency
 
 constraints: ## write the versions installed now to constraints.txt

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import need
 from benchmarks.run import Measured, measure, table
 from benchmarks.steps import STEPS, make
 
@@ -26,6 +27,17 @@ def test_every_step_works_on_a_small_organisation(tmp_path: Path) -> None:
     assert records["plan, all changed"] == LEADS
     assert 0 < records["plan"] == records["apply and verify"] < records["fit and score"]
     assert all(each.peak_mib > 0 and each.seconds > 0 for each in found.values())
+
+
+@pytest.mark.slow
+def test_scoring_and_fitting_find_what_numpy_and_scikit_learn_find_and_the_ratios_are_told() -> None:
+    for found in (need.score(30_000), need.train(30_000)):
+        assert found.ratio > 0.0
+        assert found.peak_mib < 100
+    fast = need.Measured("fit", "lbfgs", 1000, 1.0, 1.0, 1.0)
+    slow = need.Measured("fit", "lbfgs", 1000, 1.6, 1.0, 1.0)
+    assert need.table([fast], [fast]).splitlines()[1].endswith("yes")
+    assert need.table([slow], [fast]).splitlines()[1].endswith("no: ratio, linear")
 
 
 def test_the_table_names_the_aims_that_do_not_hold() -> None:

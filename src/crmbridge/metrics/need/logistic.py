@@ -24,6 +24,8 @@ from crmbridge.metrics.need.arrays import Floats
 from crmbridge.metrics.need.rows import DenseRows, Parts, Rows
 
 _STEPS = 200
+_LEAST_LOGIT = -700.0
+"""Below, exp overflows; a chance of 1e-304 is none."""
 _HALVINGS = 30
 EXACT: Final = 1e-16
 """Newton decrement (twice the log-likelihood still to gain) at which a climb ends: 1e-8 standard errors."""
@@ -66,8 +68,7 @@ class Fit:
 
 def probability(logit: Floats) -> Floats:
     """1 / (1 + exp(-logit)) without overflow."""
-    small = np.exp(-np.abs(logit))
-    return np.where(logit >= 0, 1.0, small) / (1.0 + small)
+    return 1.0 / (1.0 + np.exp(-np.maximum(logit, _LEAST_LOGIT)))
 
 
 def log_loss(logit: Floats, y: Floats) -> Floats:
