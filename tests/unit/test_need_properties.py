@@ -27,6 +27,9 @@ def _fit_and_check(records: dict[ObjectName, list[Any]], object_name: ObjectName
     again = metric.fit(object_name, frame({name: rows[::-1] for name, rows in records.items()}, batch=3))
     assert again.to_bytes() == model.to_bytes()
     _check_json(model.model_dump())
+    stamp = {"moment": (NOW - timedelta(days=400)).isoformat()}
+    before = model.model_copy(update={"card": {**model.card, "fitted": stamp}})
+    _check_json(metric.refit(object_name, made, before).model_dump())
     results = metric.apply(object_name, made, model)
     for table in (results.values, results.details):
         assert table is not None
@@ -56,9 +59,12 @@ def _check_json(value: Any) -> None:
 
 _MOMENTS = st.none() | st.integers(-4000, 400).map(lambda days: NOW + timedelta(days=days, hours=days % 24))
 _TEXTS = st.none() | st.sampled_from(["", " ", "a", "b", "12", "ü" * 300, "null", "NaN", "inf", "1e999"])
+_TEXTS |= st.sampled_from(["2026-01-05", "0001-01-01T00:00:00Z", "2025-02-31", "9999-12-31", "2026-13-99"])
 _NUMBERS = st.none() | st.sampled_from([0, 1, -1, 1e-9, 1e12, -1e300, 1e300, 5e-324, 12345.678])
 _ATTRIBUTES = st.dictionaries(
-    st.sampled_from(["x", "y", "crmbridge_score"]), _TEXTS | _NUMBERS | st.booleans(), max_size=3
+    st.sampled_from(["x", "y", "Score", "loss_reason", "crmbridge_score"]),
+    _TEXTS | _NUMBERS | st.booleans(),
+    max_size=3,
 )
 
 
@@ -92,7 +98,8 @@ _ACTIVITIES = st.lists(
         id=st.uuids().map(str),
         kind=st.sampled_from(["call", "email"]),
         lead_id=st.integers(0, 40).map(str),
-        deal_id=st.integers(0, 40).map(str),
+        deal_id=st.none() | st.integers(0, 40).map(str),
+        contact_id=st.none() | st.sampled_from(["c1", "c2"]),
         started_at=_MOMENTS,
         duration=st.none() | st.sampled_from([0.0, 1e-9, 1e12]),
         outcome=st.sampled_from([None, "connected", "no_answer"]),
@@ -120,6 +127,8 @@ def _deals(draw: st.DrawFn) -> dict[ObjectName, list[Any]]:
                 id=f"{row}",
                 created_at=draw(_MOMENTS),
                 account_id=draw(st.none() | st.sampled_from(["a1", "a2", "gone"])),
+                contact_id=draw(st.none() | st.sampled_from(["c1", "c2"])),
+                owner_id=draw(st.none() | st.sampled_from(["7", "8"])),
                 amount=draw(st.none() | st.sampled_from([0, 1, 10**28])),
                 stage=draw(st.none() | st.sampled_from(["New", "Won", "Lost"])),
                 is_closed=closed,
