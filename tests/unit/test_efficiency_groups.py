@@ -76,8 +76,9 @@ def test_a_deal_type_has_its_deals_their_communications_and_their_orders() -> No
         deal | {"id": "d2", "type": "New", "is_won": False},
         deal | {"id": "d3", "type": "Renewal", "is_won": True},
         deal | {"id": "d4", "type": None, "is_won": True},
+        deal | {"id": "d5", "type": " ", "is_won": True},
     ]
-    calls = [call(id=id, deal_id=id, duration=1800.0) for id in ("d1", "d2", "d3", "d4")]
+    calls = [call(id=id, deal_id=id, duration=1800.0) for id in ("d1", "d2", "d3", "d4", "d5")]
     orders = [{"id": "o", "deal_id": "d3", "ordered_at": NOW - timedelta(days=4), "fulfilled_at": NOW}]
     types = by("deal_type", efficiency(frame({"activity": calls, "deal": deals, "order": orders})))
     assert set(types) == {"New", "Renewal"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crmbridge.metrics.arrays import Codes, Floats, Ids, Mask, moments, numbers, truths
 from crmbridge.metrics.base import Frame
@@ -22,7 +23,9 @@ class Deals:
         table = frame.table("deal", (*columns, "type")).combine_chunks()
         column = {name: one_array(table, name) for name in table.column_names}
         self.ids = Ids(column["id"])
-        self.account_id, self.owner_id, self.type = column["account_id"], column["owner_id"], column["type"]
+        self.account_id, self.owner_id = column["account_id"], column["owner_id"]
+        kind = pc.utf8_trim_whitespace(column["type"])
+        self.type = pc.if_else(pc.equal(kind, ""), pa.scalar(None, pa.string()), kind)
         self.amount = numbers(column["amount"])
         self.won: Mask = truths(column["is_won"], unknown=False)
         self.closed: Mask = truths(column["is_closed"], unknown=False) | self.won

@@ -257,7 +257,8 @@ class _Tallying:
         names = [name if own else untag(name) for name in cells.dictionary.to_pylist()]
         spelled = ["" if name is None else str(name).strip() for name in names]
         teams = sorted({name for name in spelled if name})
-        of_cell = np.array([teams.index(name) if name else -1 for name in spelled] + [-1], np.int64)
+        place = {name: number for number, name in enumerate(teams)}
+        of_cell = np.array([place.get(name, -1) for name in spelled] + [-1], np.int64)
         team_of_rep = np.full(len(self.reps), -1, np.int64)
         # The reps that the CRM knows are numbered first, in the table's order.
         team_of_rep[: table.num_rows] = of_cell[pc.fill_null(cells.indices, len(spelled)).to_numpy()]
