@@ -158,10 +158,17 @@ def _store(
         )
     session.ledger.add_calls(run, session.context.calls.new())
     tables = gathered.tables or [to_table(object_name, [])]
+    table = pa.concat_tables(tables, promote_options="default")
+    # A page may hold more than a part's rows. The cursor covers all of it, so it comes with the last piece.
+    last = max(-(-table.num_rows // PART_ROWS) - 1, 0) * PART_ROWS
+    for start in range(0, last, PART_ROWS):
+        session.lake.append(
+            session.name, object_name, table.slice(start, PART_ROWS), run=run, seen_at=seen_at
+        )
     session.lake.append(
         session.name,
         object_name,
-        pa.concat_tables(tables, promote_options="default"),
+        table.slice(last),
         run=run,
         seen_at=seen_at,
         cursor=gathered.cursor,

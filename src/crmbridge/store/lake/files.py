@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from crmbridge.errors import StoreError
 
-ROW_GROUP: Final = 1 << 17
+ROW_GROUP: Final = 1 << 15
 _UNFINISHED: Final = ".unfinished"
 _OURS: Final = re.compile(r"part-\d{6,}\.parquet(\.unfinished)?")
 
