@@ -23,7 +23,7 @@ from crmbridge.metrics.arrays import (
     truths,
 )
 from crmbridge.metrics.base import Frame, Metric, MetricSettings
-from crmbridge.metrics.days import DAY, Micros, micros
+from crmbridge.metrics.days import Micros, calendar_days, micros
 from crmbridge.metrics.quality.checks import EXPECTED, Found, check, columns, is_filled
 from crmbridge.metrics.quality.duplicates import duplicates
 from crmbridge.metrics.quality.signs import OBJECTS, signs_of_life
@@ -198,7 +198,10 @@ class QualityMetric(Metric):
         place = Ids(ids).find(column["id"])
         seen = place >= 0
         last[seen] = np.maximum(last[seen], signs[place[seen]])
-        days = np.where(last == UNKNOWN_MOMENT, np.nan, np.maximum((micros(frame.moment) - last) // DAY, 0))
+        known = last != UNKNOWN_MOMENT
+        days = np.full(len(last), np.nan)
+        today = calendar_days(np.array([micros(frame.moment)]), frame.zone)[0]
+        days[known] = np.maximum(today - calendar_days(last[known], frame.zone), 0)
         over = np.zeros(len(days), bool)
         for name in ("closed_at", "converted_at"):
             if name in column:
