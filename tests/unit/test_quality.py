@@ -130,7 +130,7 @@ def test_a_whole_record_has_100_and_each_fault_costs_its_points() -> None:
     assert found["C21"]["data_quality"] == pytest.approx(100 - 25 / 3, abs=0.01)
     assert found["C21"]["data_issues"] == "Not valid: e-mail."
     assert found["C22"]["data_quality"] == 90
-    assert found["C22"]["data_issues"] == "Nothing happened for 400 days."
+    assert found["C22"]["data_issues"] == "Nothing happened for over 13 months."
     assert found["C23"]["data_quality"] == found["C24"]["data_quality"] == 85
     assert found["C24"]["data_issues"] == "Perhaps the same as C23."
     assert found["C25"]["data_issues"] == "Missing: title. Not valid: phone."
@@ -156,7 +156,7 @@ def test_an_activity_is_a_sign_of_life_and_a_changed_date_is_not() -> None:
     calls = [Activity(id="1", kind="call", contact_id="C1", started_at=NOW - timedelta(days=5))]
     later = [Activity(id="2", kind="call", contact_id="C2", started_at=NOW + timedelta(days=5))]
     found = by_id(run("contact", frame({"contact": rows, "activity": calls + later}))[1])
-    assert [found[f"C{n}"]["stale_days"] for n in range(3)] == [500, 5, 500]
+    assert [found[f"C{n}"]["quiet_months"] for n in range(3)] == [16, None, 16]
 
 
 def test_closed_deals_and_leads_are_not_called_quiet() -> None:
@@ -168,8 +168,8 @@ def test_closed_deals_and_leads_are_not_called_quiet() -> None:
         Deal(id="open", created_at=old, amount=5),
     ]
     found = by_id(run("deal", frame({"deal": deals}))[1])
-    assert found["won"]["stale_days"] is None
-    assert found["open"]["stale_days"] == 900
+    assert found["won"]["quiet_months"] is None
+    assert found["open"]["quiet_months"] == 30
 
 
 def test_dates_and_amounts_that_can_not_be() -> None:

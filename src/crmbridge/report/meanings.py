@@ -81,7 +81,7 @@ _DERIVED: Final = {
     "value_note": "Why there is no value",
     "complete": "Share of the expected fields that are filled",
     "valid": "Share of the fields with a rule that keep it",
-    "stale_days": "Days since anything happened; empty for what is over",
+    "quiet_months": "Months (of 30 days) since anything happened; empty while that is not long",
     "duplicate_of": "The record that is probably the same",
     "wrong_fields": "Fields whose content can't be right",
     "gain": "What the log-loss could fall by for each record that lacks the field, at most",

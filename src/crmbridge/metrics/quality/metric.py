@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from crmbridge.metrics.arrays import (
     UNKNOWN_MOMENT,
+    Codes,
     Floats,
     Ids,
     Mask,
@@ -38,6 +39,7 @@ COMPLETE, VALID, ALIVE, ONCE = 50.0, 25.0, 10.0, 15.0
 """Points for what is filled, what is valid, a sign of life, and being there once; together 100."""
 KEPT: Final = 0.05
 """A field that fewer records fill is one that the organisation does not keep: nobody misses it."""
+MONTH: Final = 30
 STALE_DAYS: Final[Mapping[ObjectName, int]] = {"lead": 180, "deal": 180, "contact": 365, "account": 365}
 
 
@@ -147,6 +149,8 @@ class QualityMetric(Metric):
         wrong = np.stack(list(checked.wrong.values()))
         some = np.stack([checked.filled.get(name, np.ones(number, bool)) for name in checked.wrong])
         stale = quiet >= STALE_DAYS[object_name]
+        # Whole months: a number of days would make every record's result another one each day.
+        months = np.nan_to_num(quiet).astype(np.int64) // MONTH
         complete = filled.mean(axis=0)
         valid = 1 - wrong.sum(axis=0) / np.maximum(some.sum(axis=0), 1)
         score = COMPLETE * complete + VALID * valid + ALIVE * ~stale + ONCE * ~repeated
@@ -155,10 +159,10 @@ class QualityMetric(Metric):
             {
                 "id": ids,
                 "data_quality": pa.array(np.round(score, 2)),
-                "data_issues": self._issues(missing, checked.wrong, quiet, stale, twin),
+                "data_issues": self._issues(missing, checked.wrong, months, stale, twin),
                 "complete": pa.array(complete),
                 "valid": pa.array(valid),
-                "stale_days": pa.array(quiet, mask=~np.isfinite(quiet)),
+                "quiet_months": pa.array(np.where(stale, months, 0), mask=~stale),
                 "duplicate_of": twin,
                 "wrong_fields": _listed(number, checked.wrong, {name: name for name in checked.wrong}, ","),
             }
@@ -168,14 +172,13 @@ class QualityMetric(Metric):
         self,
         missing: Mapping[str, Mask],
         wrong: Mapping[str, Mask],
-        quiet: Floats,
+        months: Codes,
         stale: Mask,
         twin: pa.Array,
     ) -> pa.Array:
         text = self._text
-        days = pa.array(np.nan_to_num(quiet).astype(np.int64)).cast(pa.string())
         before, after = text.QUIET
-        silent = pc.binary_join_element_wise(before, days, after, "")
+        silent = pc.binary_join_element_wise(before, pa.array(months).cast(pa.string()), after, "")
         same = pc.binary_join_element_wise(text.SAME, pc.fill_null(twin, ""), "")
         sentences = [
             (_listed(len(twin), missing, text.LABELS, text.COMMA), text.MISSING),
@@ -237,7 +240,7 @@ _EMPTY: Final = pa.table(
         "data_issues": pa.array([], pa.string()),
         "complete": pa.array([], pa.float64()),
         "valid": pa.array([], pa.float64()),
-        "stale_days": pa.array([], pa.float64()),
+        "quiet_months": pa.array([], pa.int64()),
         "duplicate_of": pa.array([], pa.string()),
         "wrong_fields": pa.array([], pa.string()),
     }

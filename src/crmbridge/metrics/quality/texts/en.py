@@ -29,7 +29,7 @@ LABELS: Final[Mapping[str, str]] = {
 }
 MISSING: Final = "Missing: "
 WRONG: Final = "Not valid: "
-QUIET: Final = ("Nothing happened for ", " days")
+QUIET: Final = ("Nothing happened for over ", " months")
 SAME: Final = "Perhaps the same as "
 COMMA: Final = ", "
 END: Final = ". "

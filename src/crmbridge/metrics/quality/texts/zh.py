@@ -29,7 +29,7 @@ LABELS: Final[Mapping[str, str]] = {
 }
 MISSING: Final = "缺失："
 WRONG: Final = "无效："
-QUIET: Final = ("已有 ", " 天没有任何动静")
+QUIET: Final = ("已有 ", " 个多月没有任何动静")
 SAME: Final = "可能重复："
 COMMA: Final = "、"
 END: Final = "。"
