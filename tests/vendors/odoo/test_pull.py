@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from crmbridge.errors import AuthError, SettingsError, TransientError
-from crmbridge.model import Activity, Deal, Lead, StageChange
+from crmbridge.metrics.need.arena import is_rival
+from crmbridge.model import Activity, Deal, Lead, StageChange, attribute_column
 from crmbridge.testing import Pulled, pulled
 from crmbridge_odoo.activities import kind_of
-from crmbridge_odoo.fields import OWN_SCORE
+from crmbridge_odoo.fields import MADE_OF_RIVALS
 from crmbridge_odoo.ids import missing, pack, unpack
 from tests.vendors.odoo.database import ALL_LEADS, REP, SYSTEM
 from tests.vendors.odoo.subject import OdooSubject
@@ -87,15 +88,17 @@ def test_an_archived_lead_is_disqualified(odoo):
     assert (lead.is_converted, lead.is_disqualified) == (False, True)
 
 
-def test_odoos_own_score_and_what_it_makes_of_it_are_no_input(odoo):
-    deal(odoo, probability=72.5, **({"prorated_revenue": 900.0} if odoo.database.version >= 18 else {}))
-    lead = odoo.database.put("crm.lead", name="L", type="lead", probability=33.0)
-    for object_name in ("deal", "lead"):
-        for record in pull(odoo, object_name).records.values():
-            assert record.attributes.keys() & OWN_SCORE == set()
-            assert 72.5 not in record.attributes.values()
-            assert 33.0 not in record.attributes.values()
-    assert lead
+def test_odoos_own_score_is_read_as_a_rival_and_what_it_makes_of_it_not_at_all(odoo):
+    more = {"prorated_revenue": 900.0, "automated_probability": 70.5} if odoo.database.version >= 18 else {}
+    identifier = deal(odoo, probability=72.5, **more)
+    found = pull(odoo, "deal").records[identifier].attributes
+    assert found["probability"] == 72.5
+    rivals = {"probability", "automated_probability"} & found.keys()
+    assert len(rivals) == (2 if more else 1)
+    for name in rivals:
+        assert is_rival(attribute_column(name), ()), f"{name} would be an input"
+    assert found.keys() & MADE_OF_RIVALS == set()
+    assert 900.0 not in found.values()
 
 
 def test_every_other_stored_field_is_an_attribute_and_secrets_are_not(odoo):

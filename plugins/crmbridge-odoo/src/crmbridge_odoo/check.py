@@ -21,7 +21,7 @@ OLDEST: Final = 11
 ALL_RECORDS: Final = "sales_team.group_sale_salesman_all_leads"
 SETTINGS: Final = "base.group_system"
 SALES: Final = "Give the user Sales / User: All Documents (docs/odoo.md)."
-_READ: Final = {
+READ: Final = {
     "crm.lead": "leads and opportunities",
     "res.partner": "companies and persons",
     "crm.stage": "which stages are won",
@@ -55,7 +55,7 @@ def check(connector: OdooConnector) -> Iterator[CheckItem]:
         f"Odoo {version}",
         None if version >= OLDEST else f"Versions before {OLDEST} are not supported.",
     )
-    for model, what in _READ.items():
+    for model, what in READ.items():
         yield _readable(connector, model, what)
     yield _all_records(connector)
     yield _history(connector)

@@ -29,11 +29,13 @@ TECHNICAL: Final = frozenset(
     | {"lost_reason", "lost_reason_id", "email_domain_criterion"}
 )
 """What is no input: bookkeeping, spellings of another field, and what closing alone fills in."""
-OWN_SCORE: Final = frozenset(
-    {"probability", "automated_probability", "is_automated_probability", "prorated_revenue"}
-    | {"recurring_revenue_prorated", "recurring_revenue_monthly_prorated"}
+RIVALS: Final = frozenset({"probability", "automated_probability"})
+"""Odoo's own predictive score: read under its own name, by which the score arena knows it. Never an input."""
+MADE_OF_RIVALS: Final = frozenset(
+    {"is_automated_probability", "prorated_revenue", "recurring_revenue_prorated"}
+    | {"recurring_revenue_monthly_prorated"}
 )
-"""Odoo's own predictive score and what it makes of it: a rival of ours, never an input."""
+"""What Odoo makes of its score: it would bring the score in by the back door, so it is not read."""
 _STATE: Final = ("activity_", "message_")
 """What is planned and what was said, as of now: activities of their own tell it, with their time."""
 _SECRET: Final = ("token", "password", "signup", "api_key", "oauth")
@@ -68,7 +70,7 @@ def read_fields(found: Mapping[str, Mapping[str, Any]]) -> dict[str, OdooField]:
 
 def attributes(fields: Mapping[str, OdooField], taken: Iterable[str]) -> list[str]:
     """The names that become attributes: stored, readable as a scalar, and not read for something else."""
-    left_out = {*taken, *TECHNICAL, *OWN_SCORE}
+    left_out = {*taken, *TECHNICAL, *MADE_OF_RIVALS}
     return sorted(
         name
         for name, field in fields.items()
