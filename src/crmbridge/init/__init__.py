@@ -58,8 +58,8 @@ window_days = 90
 horizon_days = { lead = 90, deal = 180, account = 365 }
 grades = [70, 40, 20]                   # A from 70, B from 40, C from 20, else D
 exclude = []                            # inputs never used
-language = "en"                         # or "zh": of reasons and next actions
 include = []                            # inputs used although they look like leaks
+language = "en"                         # or "zh": of reasons and next actions
 
 [connections.$name.guards]
 max_changed = 0.3                       # an automatic run stops when more of our records would change
