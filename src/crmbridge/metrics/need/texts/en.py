@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
+from crmbridge.metrics.need.texts.figures import number, short
 from crmbridge.model.records import ObjectName
 
 JOINT: Final = "; "
@@ -64,13 +65,6 @@ def label(name: str, window_days: int) -> str:
             rest = name.removeprefix(prefix)
             return before + (rest.replace("_", " ") if prefix == "account." else rest)
     return name.replace("_", " ").capitalize()
-
-
-def number(value: float) -> str:
-    """A number in few characters: `12`, `0.5`, `1,200,000`, `3.1e+12`."""
-    if value == 0 or 1e-3 <= abs(value) < 1e9:
-        return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
-    return f"{value:.2g}"
 
 
 def level(name: str, window_days: int, text: str) -> str:
@@ -259,12 +253,7 @@ TEST_FOLDS: Final = "held-out fifths"
 
 def auc(value: float, low: float, high: float) -> str:
     """`.49, 90 % .47-.51`"""
-    return f"{_short(value)}, 90 % {_short(low)}-{_short(high)}"
-
-
-def _short(value: float) -> str:
-    text = f"{value:.2f}"
-    return text.removeprefix("0") if value < 1 else text
+    return f"{short(value)}, 90 % {short(low)}-{short(high)}"
 
 
 def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> str:
@@ -284,8 +273,8 @@ def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> st
         )
     if code == "collapses":
         return (
-            f"it tells the outcome once the {such} are closed (AUC {_short(figures['auc'])}), and an hour "
-            f"before it did not (AUC {_short(figures['before'])}): closing changes it"
+            f"it tells the outcome once the {such} are closed (AUC {short(figures['auc'])}), and an hour "
+            f"before it did not (AUC {short(figures['before'])}): closing changes it"
         )
     if code == "dated_later":
         return (
@@ -298,7 +287,7 @@ def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> st
         )
         return f"filled only on {such} {which}"
     shift = f", and open {such} look different (PSI {figures['psi']:.1f})" if "psi" in figures else ""
-    alone = f"it alone tells the outcome (AUC {_short(figures['auc'])})"
+    alone = f"it alone tells the outcome (AUC {short(figures['auc'])})"
     return f"{alone}{shift}: too good to have been known before"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
+from crmbridge.metrics.need.texts.figures import number, short
 from crmbridge.model.records import ObjectName
 
 JOINT: Final = "；"
@@ -77,13 +78,6 @@ def label(name: str, window_days: int) -> str:
     if name.startswith("attributes."):
         return name.removeprefix("attributes.")
     return name.replace("_", " ").capitalize()
-
-
-def number(value: float) -> str:
-    """A number in few characters: `12`, `0.5`, `1,200,000`, `3.1e+12`."""
-    if value == 0 or 1e-3 <= abs(value) < 1e9:
-        return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
-    return f"{value:.2g}"
 
 
 def level(name: str, window_days: int, text: str) -> str:
@@ -267,12 +261,7 @@ TEST_FOLDS: Final = "留出的五分之一"
 
 def auc(value: float, low: float, high: float) -> str:
     """`.49，90% 区间 .47-.51`"""
-    return f"{_short(value)}，90% 区间 {_short(low)}-{_short(high)}"
-
-
-def _short(value: float) -> str:
-    text = f"{value:.2f}"
-    return text.removeprefix("0") if value < 1 else text
+    return f"{short(value)}，90% 区间 {short(low)}-{short(high)}"
 
 
 def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> str:
@@ -292,8 +281,8 @@ def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> st
         )
     if code == "collapses":
         return (
-            f"{such}结束之后它能说明结果（AUC {_short(figures['auc'])}），而一小时之前还不能"
-            f"（AUC {_short(figures['before'])}）：结束改变了它"
+            f"{such}结束之后它能说明结果（AUC {short(figures['auc'])}），而一小时之前还不能"
+            f"（AUC {short(figures['before'])}）：结束改变了它"
         )
     if code == "dated_later":
         return (
@@ -304,7 +293,7 @@ def leak(code: str, figures: Mapping[str, float], object_name: ObjectName) -> st
         which = f"已{COME[object_name]}" if figures["positive"] else f"未{COME[object_name]}"
         return f"只在{which}的{such}上填写"
     shift = f"，且未结束的{such}看起来不同（PSI {figures['psi']:.1f}）" if "psi" in figures else ""
-    return f"仅凭它就能知道结果（AUC {_short(figures['auc'])}）{shift}：好得不像是事先已知的"
+    return f"仅凭它就能知道结果（AUC {short(figures['auc'])}）{shift}：好得不像是事先已知的"
 
 
 def outcome(object_name: ObjectName, days: int) -> str:
