@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from crmbridge.metrics.base import Frame, MetricSettings
 from crmbridge.metrics.market import MarketMetric, compare
@@ -252,8 +253,19 @@ def test_the_correction_is_benjamini_and_hochbergs() -> None:
     assert sum(q is not None and q <= 0.05 for q in found) == 4
 
 
-def test_every_language_says_everything() -> None:
-    from crmbridge.metrics.market.texts import LANGUAGES
-
-    english = {n for n in vars(LANGUAGES["en"]) if not n.startswith("_")}
-    assert all({n for n in vars(text) if not n.startswith("_")} == english for text in LANGUAGES.values())
+def test_the_test_of_days_is_mann_and_whitneys() -> None:
+    rows = [
+        each.model_copy(update={"closed_at": each.created_at + timedelta(days=n % 9 + (n % 6 == 0))})
+        for n, each in enumerate(deals(300, seed=6, effect=0.1))
+        if each.created_at is not None
+    ]
+    _, tables = run(frame({"deal": rows}))
+    won = [each for each in rows if each.is_won]
+    days = {
+        source: [(each.closed_at - each.created_at).days for each in won if each.lead_source == source]  # type: ignore[operator]
+        for source in {each.lead_source for each in won}
+    }
+    for source, own in days.items():
+        others = [day for name, each in days.items() if name != source for day in each]
+        known = mannwhitneyu(own, others, method="asymptotic").pvalue
+        assert row(tables, "source", str(source), "days")["p_value"] == pytest.approx(known)

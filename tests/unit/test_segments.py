@@ -205,13 +205,7 @@ def test_how_the_orders_are_cut_into_parts_does_not_matter() -> None:
     assert len(sums.standing(0)) == 5000
 
 
-def test_every_language_names_every_group() -> None:
+def test_every_name_of_a_group_fits_into_the_field() -> None:
     from crmbridge.metrics.segments.texts import LANGUAGES
 
-    english = LANGUAGES["en"]
-    for text in LANGUAGES.values():
-        assert {n for n in vars(english) if not n.startswith("_")} == {
-            n for n in vars(text) if not n.startswith("_")
-        }
-        assert set(text.NAMES) == set(english.NAMES)
-        assert all(len(name) <= 80 for name in text.NAMES.values())
+    assert all(len(name) <= 80 for text in LANGUAGES.values() for name in text.NAMES.values())

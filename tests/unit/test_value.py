@@ -286,17 +286,3 @@ def test_how_the_orders_are_cut_into_parts_does_not_matter() -> None:
     for name in ("p_alive", "value_12m", "value_low", "value_high"):
         one, other = (each.values[name].to_numpy() for each in (results, others))
         np.testing.assert_allclose(one, other, rtol=1e-9)
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_language_says_everything(language: str) -> None:
-    from crmbridge.metrics.value.texts import LANGUAGES
-
-    text, english = LANGUAGES[language], LANGUAGES["en"]
-    assert {n for n in vars(english) if not n.startswith("_")} == {
-        n for n in vars(text) if not n.startswith("_")
-    }
-    for reason in ("nobody leaves", "boundary", "no maximum"):
-        assert text.nobody_leaves(reason)
-    for problem in ("none lapsed", "none renewed", "boundary", None):
-        assert text.contracts(0.5, 365.0, problem)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.stats import rankdata
 
 from crmbridge.metrics.arrays import UNKNOWN_MOMENT, Codes, Floats, Ids, Mask, moments, numbers, truths
 from crmbridge.metrics.base import Frame
@@ -53,6 +55,16 @@ class Closed:
 
     def __len__(self) -> int:
         return len(self.won)
+
+    @cached_property
+    def day_ranks(self) -> tuple[Floats, float]:
+        """Ranks of the won deals by days (NaN for others), and the sum of t^3 - t over ties of t deals."""
+        usable = self.won & np.isfinite(self.days)
+        ranks = np.full(len(self), np.nan)
+        ranks[usable] = rankdata(self.days[usable])
+        _, ties = np.unique(self.days[usable], return_counts=True)
+        counts = ties.astype(np.float64)
+        return ranks, float((counts**3 - counts).sum())
 
 
 def closed_deals(frame: Frame) -> Closed:

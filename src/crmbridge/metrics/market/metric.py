@@ -34,7 +34,7 @@ class MarketMetric(Metric):
 
     def __init__(self, settings: MetricSettings) -> None:
         super().__init__(settings)
-        self._last: tuple[Frame, Closed] | None = None
+        self._last: tuple[Frame, Closed, list[dict[str, Any]]] | None = None
 
     @property
     def _text(self) -> ModuleType:
@@ -42,12 +42,11 @@ class MarketMetric(Metric):
 
     def outcomes(self, object_name: ObjectName, frame: Frame) -> int:
         """The closed deals."""
-        return len(self._closed(frame))
+        return len(self._read(frame)[0])
 
     def fit(self, object_name: ObjectName, frame: Frame) -> Model:
         """There is nothing to learn: the card says what is compared."""
-        closed = self._closed(frame)
-        rows = _compared(closed, current_quarter(frame) - 1)
+        closed, rows = self._read(frame)
         said = [row for row in rows if row["p_value"] is not None]
         verdict = []
         if not len(closed):
@@ -79,25 +78,26 @@ class MarketMetric(Metric):
 
     def apply(self, object_name: ObjectName, frame: Frame, model: Model) -> Results:
         """The tables; deals carry no field of this metric."""
-        closed = self._closed(frame)
+        closed, compared = self._read(frame)
         last = current_quarter(frame) - 1
         groups, whole = _moved_tables(closed, last, self._text.OTHERS)
         return Results(
             object=object_name,
             values=result_schema(object_name, self.produces).empty_table(),
             tables={
-                "market": pa.Table.from_pylist(_compared(closed, last), _MARKET),
+                "market": pa.Table.from_pylist(compared, _MARKET),
                 "quarters": pa.Table.from_pylist(_quarters(closed), _QUARTERS),
                 "moved": pa.Table.from_pylist(whole, _MOVED),
                 "moved_groups": pa.Table.from_pylist(groups, _GROUPS),
             },
         )
 
-    def _closed(self, frame: Frame) -> Closed:
-        """The closed deals of a frame, read once."""
+    def _read(self, frame: Frame) -> tuple[Closed, list[dict[str, Any]]]:
+        """The closed deals of a frame and all comparisons, made once for fitting and applying."""
         if self._last is None or self._last[0] is not frame:
-            self._last = (frame, closed_deals(frame))
-        return self._last[1]
+            closed = closed_deals(frame)
+            self._last = (frame, closed, _compared(closed, current_quarter(frame) - 1))
+        return self._last[1:]
 
 
 def _compared(closed: Closed, last: int) -> list[dict[str, Any]]:
