@@ -60,8 +60,9 @@ class Frame:
     as nulls of its type. `versions(object, columns)` yields every version known up to `moment`, of live and
     of deleted records, in no order, with `valid_from` (since when it held) among the columns that can be
     asked for: what training takes a record's state at a past moment from. `attribute_names(object)` lists the
-    attributes there are. `results(metric, object, columns)` is what another metric said as of the moment,
-    None where it said nothing. `moment` is aware UTC; days are counted in `zone`.
+    attributes there are. `results(metric, object, columns)` is what another metric said as of the moment, and
+    `tables(metric, object, name, columns)` one of its tables (a column `id` of it as `record_id`), None where
+    it said nothing. `moment` is aware UTC; days are counted in `zone`.
     """
 
     moment: datetime
@@ -70,6 +71,9 @@ class Frame:
     versions: Callable[[ObjectName, Sequence[str]], Iterator[pa.RecordBatch]]
     attribute_names: Callable[[ObjectName], Sequence[str]]
     results: Callable[[str, ObjectName, Sequence[str]], pa.Table | None] = lambda metric, name, columns: None
+    tables: Callable[[str, ObjectName, str, Sequence[str]], pa.Table | None] = (
+        lambda metric, object_name, name, columns: None
+    )
 
     def table(self, object_name: ObjectName, columns: Sequence[str]) -> pa.Table:
         """All of `scan` at once."""

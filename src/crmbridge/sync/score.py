@@ -19,7 +19,7 @@ from crmbridge.metrics.trend import TREND_DAYS, score_trends
 from crmbridge.model.records import ObjectName
 from crmbridge.model.results import Model, Results
 from crmbridge.store.ledger import StoredModel
-from crmbridge.sync.session import NEW_OUTCOMES, REFIT_AFTER, Session, result_object
+from crmbridge.sync.session import NEW_OUTCOMES, REFIT_AFTER, Session, result_object, table_object
 
 
 def score(session: Session, run: int, *, moment: datetime) -> None:
@@ -129,7 +129,7 @@ def _store(session: Session, run: int, metric: str, results: Results, moment: da
         names = ["record_id" if column == "id" else column for column in rows.column_names]
         numbers = pa.array([str(row) for row in range(rows.num_rows)], pa.string())
         numbered = rows.rename_columns(names).add_column(0, "id", numbers)
-        _replace(session, run, f"table/{metric}/{results.object}/{name}", numbered, moment)
+        _replace(session, run, table_object(metric, results.object, name), numbered, moment)
 
 
 def _replace(session: Session, run: int, name: str, table: pa.Table, moment: datetime) -> None:

@@ -76,12 +76,20 @@ class Session:
             versions=partial(self.lake.versions, self.name, at=moment),
             attribute_names=partial(self.lake.attribute_names, self.name),
             results=partial(self._results, moment),
+            tables=partial(self._tables, moment),
         )
 
     def _results(
         self, moment: datetime, metric: str, object_name: ObjectName, columns: Sequence[str]
     ) -> pa.Table | None:
-        name = result_object(metric, object_name)
+        return self._said(moment, result_object(metric, object_name), columns)
+
+    def _tables(
+        self, moment: datetime, metric: str, object_name: ObjectName, name: str, columns: Sequence[str]
+    ) -> pa.Table | None:
+        return self._said(moment, table_object(metric, object_name, name), columns)
+
+    def _said(self, moment: datetime, name: str, columns: Sequence[str]) -> pa.Table | None:
         batches = list(self.lake.scan(self.name, name, columns, at=moment))
         return pa.Table.from_batches(batches) if batches else None
 
@@ -94,3 +102,8 @@ class Session:
 def result_object(metric: str, object_name: str) -> str:
     """The lake's name for a metric's results."""
     return f"result/{metric}/{object_name}"
+
+
+def table_object(metric: str, object_name: str, name: str) -> str:
+    """The lake's name for a metric's table about the organisation."""
+    return f"table/{metric}/{object_name}/{name}"
