@@ -91,6 +91,7 @@ class _Metrics:
 
     @hookimpl
     def crmbridge_metrics(self) -> Sequence[type[Metric]]:
+        from crmbridge.metrics.advice import AdviceMetric
         from crmbridge.metrics.efficiency import EfficiencyMetric
         from crmbridge.metrics.forecast import ForecastMetric
         from crmbridge.metrics.market import MarketMetric
@@ -109,6 +110,7 @@ class _Metrics:
             SegmentsMetric,
             QualityMetric,
             MarketMetric,
+            AdviceMetric,  # last: it reads what the others said
         ]
 
 

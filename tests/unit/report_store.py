@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -89,7 +89,6 @@ def _need(object_name: str, scores: dict[str, float | None]) -> pa.Table:
         "score_trend",
         "reasons_up",
         "reasons_down",
-        "next_action",
     )
     rows = [
         {
@@ -101,12 +100,16 @@ def _need(object_name: str, scores: dict[str, float | None]) -> pa.Table:
             "score_trend": None if score is None else "steady",
             "reasons_up": f"up of {id}",
             "reasons_down": f"down of {id}",
-            "next_action": f"call {id}",
         }
         for id, score in scores.items()
     ]
     schema = result_schema(object_name, keys)  # type: ignore[arg-type]
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
+
+
+def _advice(object_name: str, ids: Iterable[str]) -> pa.Table:
+    schema = result_schema(object_name, ("next_action",))  # type: ignore[arg-type]
+    return pa.Table.from_pylist([{"id": id, "next_action": f"call {id}"} for id in ids], schema)
 
 
 def _pipeline() -> pa.Table:
@@ -166,6 +169,8 @@ def filled(folder: Path) -> Iterator[tuple[Ledger, Lake]]:
             for name, table in {
                 "result/need/lead": _need("lead", SCORED_LEADS),
                 "result/need/deal": _need("deal", deal_scores),
+                "result/advice/lead": _advice("lead", SCORED_LEADS),
+                "result/advice/deal": _advice("deal", deal_scores),
                 "result/pipeline/deal": _pipeline(),
                 "result/efficiency/rep": _efficiency(),
                 "table/pipeline/deal/funnel": _funnel(),

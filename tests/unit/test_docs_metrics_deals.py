@@ -11,7 +11,7 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("page", "fewest"), [("forecast", 6), ("pipeline", 12)])
+@pytest.mark.parametrize(("page", "fewest"), [("advice", 18), ("forecast", 6), ("pipeline", 12)])
 def test_the_worked_examples_give_what_the_page_says(page: str, fewest: int) -> None:
     path = DOCS / f"metrics-{page}.md"
     text = re.sub(r"^```.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -15,6 +15,8 @@ from crmbridge.metrics.need import NeedMetric
 from crmbridge.metrics.need.links import ContactLinks, is_linked_in_time
 from crmbridge.metrics.need.outcomes import read_outcomes
 from crmbridge.metrics.need.owners import OwnersRecord
+from crmbridge.metrics.need.snapshots import open_cases
+from crmbridge.metrics.need.windows import read_contacts
 from crmbridge.model.records import Account, Activity, Contact, Deal, Lead
 from tests.unit.need_organisation import NOW, frame, leads
 
@@ -87,13 +89,14 @@ def test_an_activity_filed_with_the_contact_alone_counts_for_all_its_open_deals_
             Activity(id="3", contact_id="X", started_at=NOW - timedelta(days=4), **call),
         ],
     }
-    metric, made = NeedMetric(MetricSettings()), frame(records)
-    actions = metric.apply("deal", made, metric.fit("deal", made)).values.to_pydict()
-    assert dict(zip(actions["id"], actions["next_action"], strict=True)) == {
-        "d1": "Agree on the next step: in touch, last contact 2 days ago",
-        "d2": "Agree on the next step: in touch, last contact 2 days ago",
-        "d3": "Make the first call: never contacted in 30 days",
-    }
+    made = frame(records)
+    cases = open_cases(read_outcomes(made, "deal"), made)
+    through = ContactLinks(made, "deal", cases.ids)
+    since = read_contacts(made, cases, "deal_id", 90, through)["days_since_contact"].numbers
+    assert since is not None
+    assert cases.ids.to_pylist() == ["d1", "d2", "d3"]
+    assert since[:2].tolist() == [2.0, 2.0]
+    assert np.isnan(since[2])
     positions, rows = ContactLinks(made, "account", pa.array(["A"])).rows(pa.array(["X", None, "C"]))
     assert (positions.tolist(), rows.tolist()) == ([2], [0])
 

@@ -15,7 +15,7 @@ from crmbridge.metrics.need import NeedMetric
 from crmbridge.metrics.need.logistic import probability
 from crmbridge.model.columns import to_table
 from crmbridge.model.fields import result_schema
-from crmbridge.model.records import Account, Activity, Deal, Lead, Order, Rep, StageChange
+from crmbridge.model.records import Account, Deal, Lead, Order, Rep, StageChange
 from crmbridge.model.results import Model, Results
 from tests.unit.need_organisation import NOW, SOURCES, calls, chance, frame, leads, with_versions
 
@@ -410,46 +410,3 @@ def test_what_a_field_was_before_decides_not_what_it_became() -> None:
     )
     assert card["metrics"]["auc_all_inputs"]["low"] < 0.55
     assert {row["name"]: row["assumed"] for row in card["inputs"]}["attributes.rating"] == 0
-
-
-# Next actions
-
-
-@pytest.mark.parametrize(
-    ("activities", "action", "kind"),
-    [
-        ([], "Make the first call: never contacted in 20 days", "first_contact"),
-        ([(23, "connected", True)], "Call: no contact for 23 days", "call"),
-        (
-            [(23, "held", True), (2, "no_answer", True)],
-            "Try again: last tried 2 days ago without an answer",
-            "try_again",
-        ),
-        ([(2, "connected", True)], "Agree on the next step: in touch, last contact 2 days ago", "in_touch"),
-        ([(30, "held", True), (-4, None, False)], "Prepare: call planned in 4 days (2026-01-05)", "planned"),
-    ],
-)
-def test_the_next_action_comes_with_its_evidence(activities: Any, action: str, kind: str) -> None:
-    lead = Lead(id="a", created_at=NOW - timedelta(days=20))
-    other = Activity(id="x", kind="call", lead_id="b", started_at=NOW)
-    made = [
-        Activity(
-            id=str(days),
-            kind="call",
-            lead_id="a",
-            started_at=NOW - timedelta(days=days),
-            outcome=outcome,
-            is_completed=done,
-        )
-        for days, outcome, done in activities
-    ]
-    rows = [lead, Lead(id="b", created_at=NOW)]
-    _, results = _fit({"lead": rows, "activity": [other, *made]})
-    assert results.values["next_action"].to_pylist()[0] == action
-    assert results.details is not None
-    assert results.details["next_action_kind"].to_pylist()[0] == kind
-
-
-def test_without_any_activities_no_next_action_is_made_up() -> None:
-    _, results = _fit({"lead": leads(300)})
-    assert results.values["next_action"].null_count == results.values.num_rows

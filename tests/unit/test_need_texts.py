@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from crmbridge.metrics.need.explain import Phrases, reasons
 from crmbridge.metrics.need.snapshots import Refusal
 from crmbridge.metrics.need.texts import LANGUAGES, en
-from crmbridge.metrics.need.windows import KINDS
 from crmbridge.model.fields import CATALOGUE
 from crmbridge.model.records import ObjectName
-from crmbridge.writeback.rule import compare
 
 SCORED: tuple[ObjectName, ...] = ("lead", "deal", "account")
 NEED = Path(inspect.getfile(reasons)).parent
@@ -51,7 +46,6 @@ def leak_codes() -> set[str]:
 def test_every_input_has_its_name(text: ModuleType) -> None:
     assert set(text._LABELS) >= set(en._LABELS)
     assert set(text._NEVER) == set(en._NEVER)
-    assert set(text._KINDS) == set(en._KINDS)
 
 
 @languages
@@ -80,11 +74,6 @@ def sentences(text: ModuleType, n: int, subject: str) -> dict[str, str]:
     return found | {
         "verdict_provisional": text.verdict_provisional(n, 200),
         "label": text.label("contacts", n),
-        "planned": text.planned("call", date(2026, 11, 27), n) if n > 1 else f"{n}",
-        "first_contact": text.first_contact(n),
-        "call_again": text.call_again(n),
-        "try_again": text.try_again(n),
-        "in_touch": text.in_touch(n),
         "span": text.span(n),
         "if_number": text.if_number("contacts", 90, n, n + 1.0),
     }
@@ -117,7 +106,6 @@ def test_chinese_counts_each_thing_with_its_word() -> None:
         zh.with_rate("X", "account", 0.055, 1200, 0.5) == "X：1,200 家这样的客户中 5.5% 再次下单，全部为 50%"
     )
     assert zh.between("employees", 90, 10, 1000) == "员工人数大于 10 且不超过 1,000"
-    assert zh.call_again(22) == "致电：已有 22 天没有联系"
 
 
 def test_nothing_but_names_is_left_in_english_where_another_language_speaks() -> None:
@@ -134,7 +122,6 @@ def test_nothing_but_names_is_left_in_english_where_another_language_speaks() ->
         said += [text.leak(code, FIGURES, each) for code in leak_codes() for each in SCORED]
         said += [text.verdict_useful(text.auc(0.7, 0.6, 0.8), text.verdict_lift(2.0)), text.abstains("lead")]
         said += [text.verdict_noise(text.TEST_LAST, "x"), text.verdict_none("deal"), text.verdict_folds("x")]
-        said += [text.planned(kind, date(2026, 11, 27), days) for kind in KINDS for days in (0, 1, 2)]
         for each in said:
             left = set(re.findall(r"[A-Za-z_]{2,}", each)) - allowed
             assert not left, f"{name}: {each}"
@@ -144,11 +131,6 @@ def test_nothing_but_names_is_left_in_english_where_another_language_speaks() ->
 def test_texts_fit_their_fields_however_long_the_names_are(text: ModuleType) -> None:
     long = "字" * 200
     longest = max((said for said in sentences(text, 10**9, long).values()), key=len)
-    actions = [
-        text.planned("meeting", date(9999, 12, 31), 10**6),
-        *(say(10**6) for say in (text.first_contact, text.call_again, text.try_again, text.in_touch)),
-    ]
-    assert max(map(len, actions)) <= CATALOGUE["next_action"].length
     assert text.abstains("account") == text.abstains("account")[: CATALOGUE["reasons_up"].length]
     said = reasons_of([longest] * 3, text.JOINT)
     assert said is not None
@@ -169,36 +151,3 @@ def reasons_of(parts: list[str], joint: str) -> str | None:
 def test_reasons_that_do_not_fit_go_from_the_end_and_a_single_one_is_cut() -> None:
     assert reasons_of(["a" * 500, "b" * 500, "c" * 500], "; ") == f"{'a' * 500}; {'b' * 500}"
     assert reasons_of(["a" * 2000], "; ") == "a" * 1023 + "…"
-
-
-Say = Callable[[ModuleType], tuple[str, str]]
-SAME_ADVICE: dict[str, Say] = {
-    "planned": lambda text: (
-        text.planned("call", date(2026, 11, 27), 3),
-        text.planned("call", date(2026, 11, 27), 2),
-    ),
-    "first contact": lambda text: (text.first_contact(1), text.first_contact(2)),
-    "call again": lambda text: (text.call_again(22), text.call_again(23)),
-    "try again": lambda text: (text.try_again(0), text.try_again(1)),
-    "in touch": lambda text: (text.in_touch(1), text.in_touch(2)),
-}
-
-
-def written(before: str, after: str) -> bool:
-
-    tables = [pa.table({"id": ["1"], "next_action": [said]}) for said in (after, before)]
-    return bool(compare(tables[0], tables[1], 1.0).write[0])
-
-
-@languages
-@pytest.mark.parametrize("say", SAME_ADVICE.values(), ids=SAME_ADVICE)
-def test_the_same_advice_a_day_later_is_not_written_again(text: ModuleType, say: Say) -> None:
-    today, tomorrow = say(text)
-    assert today != tomorrow
-    assert not written(today, tomorrow)
-
-
-@languages
-def test_other_advice_is_written(text: ModuleType) -> None:
-    advice = [say(text)[0] for say in SAME_ADVICE.values()]
-    assert all(written(one, other) for one in advice for other in advice if one != other)

@@ -51,7 +51,8 @@ RUNS_LOOKED_AT: Final = 200
 SCORED: Final[tuple[ObjectName, ...]] = ("lead", "deal", "account")
 
 _MOMENT: Final = pa.timestamp("us", tz="UTC")
-_TEXTS: Final = ("score_low", "score_high", "score_trend", "reasons_up", "reasons_down", "next_action")
+_TEXTS: Final = ("score_low", "score_high", "score_trend", "reasons_up", "reasons_down")
+_NO_ACTION: Final = {"next_action": None}
 
 
 def collect(
@@ -156,13 +157,14 @@ def _best_leads(reader: Reader, leads: pa.Table) -> pa.Table:
     columns = ("id", "owner_id", "first_name", "last_name", "company")
     records = reader.rows("lead", pa.schema([(name, pa.string()) for name in columns]), ids)
     texts = reader.rows("result/need/lead", result_schema("lead", _TEXTS), ids)
+    actions = reader.rows("result/advice/lead", result_schema("lead", ("next_action",)), ids)
     owners = reader.names("rep", {row["owner_id"] for row in records.values() if row["owner_id"]})
     rows = []
     for row in best:
         record = records[row["id"]]
         name = " ".join(part for part in (record["first_name"], record["last_name"]) if part)
         who = {"name": name or None, "company": record["company"], "owner": owners.get(record["owner_id"])}
-        rows.append({**texts[row["id"]], **row, **who})
+        rows.append({**texts[row["id"]], **actions.get(row["id"], _NO_ACTION), **row, **who})
     return pa.Table.from_pylist(rows, LEADS)
 
 
@@ -218,13 +220,15 @@ def _best_deals(reader: Reader, deals: pa.Table) -> pa.Table:
     columns = ("id", "owner_id", "account_id", "name")
     records = reader.rows("deal", pa.schema([(name, pa.string()) for name in columns]), ids)
     texts = reader.rows("result/need/deal", result_schema("deal", _TEXTS), ids)
+    actions = reader.rows("result/advice/deal", result_schema("deal", ("next_action",)), ids)
     owners = reader.names("rep", {row["owner_id"] for row in records.values() if row["owner_id"]})
     accounts = reader.names("account", {row["account_id"] for row in records.values() if row["account_id"]})
     rows = []
     for row in best:
         record = records[row["id"]]
         who = {"account": accounts.get(record["account_id"]), "owner": owners.get(record["owner_id"])}
-        rows.append({**texts.get(row["id"], {}), **row, **who, "name": record["name"]})
+        said = {**texts.get(row["id"], {}), **actions.get(row["id"], _NO_ACTION)}
+        rows.append({**said, **row, **who, "name": record["name"]})
     return pa.Table.from_pylist(rows, DEALS)
 
 

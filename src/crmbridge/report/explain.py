@@ -117,6 +117,7 @@ def explain(
         difference = log_odds - base - math.fsum(each.log_odds for each in contributions)
     score = result.get("score")
     values = _shown(object_name, record)
+    other = _other(ledger, lake, connection, object_name, id, moment)
     return Explanation(
         connection=connection,
         object=object_name,
@@ -139,11 +140,11 @@ def explain(
         adds_up=None if difference is None else abs(difference) <= EXACT,
         reasons_up=result.get("reasons_up") if score is not None else None,
         reasons_down=result.get("reasons_down") if score is not None else None,
-        next_action=result.get("next_action"),
+        next_action=other.pop("next_action", None),
         what_if=_what_if(result, stored),
         why_not=None if score is not None else _why_not(connection, object_name, result, stored),
         history=tuple(_scored(version) for version in versions if not version["deleted"]),
-        other=_other(ledger, lake, connection, object_name, id, moment),
+        other=other,
         values=values,
     )
 

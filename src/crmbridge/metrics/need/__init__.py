@@ -8,7 +8,7 @@
 - `design` (fields to matrix, as `rows`), `logistic` (the fit), `scales` (each field's prior), `train` and
 `tested`
   (test and publication), `evaluate` (figures), `card` (what a person reads);
-- `explain` (reasons), `actions` (the next action), `texts` (one file per language).
+- `explain` (reasons), `whatif` (what would raise the score most), `texts` (one file per language).
 """
 
 from crmbridge.metrics.need.metric import NeedMetric

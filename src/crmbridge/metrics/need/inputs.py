@@ -23,7 +23,7 @@ from crmbridge.metrics.need.outcomes import Outcomes, first_seen_closed
 from crmbridge.metrics.need.owners import OWNER_RECORD, OwnersRecord, owner_texts, read_owners
 from crmbridge.metrics.need.snapshots import Cases, Mode, read_orders
 from crmbridge.metrics.need.state import read_as_of, read_now
-from crmbridge.metrics.need.windows import Contacts, order_columns, read_contacts, read_stages
+from crmbridge.metrics.need.windows import order_columns, read_contacts, read_stages
 from crmbridge.model.columns import ATTRIBUTE_PREFIX, attribute_column
 from crmbridge.model.fields import is_own_name
 from crmbridge.model.records import IMMUTABLE, ObjectName
@@ -64,7 +64,6 @@ class Inputs:
     columns: Mapping[str, Column]
     state_assumed: Flags
     account_assumed: Flags
-    contacts: Contacts | None
 
     def assumed(self, object_name: ObjectName, name: str) -> Flags:
         """Per case, whether the column's value was not known at the moment but is assumed to have held."""
@@ -143,24 +142,23 @@ class Reader:
         if self._object != "account":
             owner = owner_texts(columns["owner_id"])
             columns[OWNER_RECORD] = self._owners_record().as_of(owner, cases.moment)
-        columns, contacts = self._with_events(columns, cases, created)
+        columns = self._with_events(columns, cases, created)
         columns = since_dates(columns, calendar_days(cases.moment, self._frame.zone))
-        return Inputs(columns, state.assumed, account_assumed, contacts)
+        return Inputs(columns, state.assumed, account_assumed)
 
     def now(self, cases: Cases, known: Mapping[str, Sequence[str]]) -> Inputs:
         """The inputs of records as they stand, at the frame's moment. `known`: a model's levels by column."""
         columns = self.fields(cases, known)
         nothing = np.zeros(len(cases), np.bool_)
         if not self._in_time:
-            return Inputs(columns, nothing, nothing, None)
+            return Inputs(columns, nothing, nothing)
         if OWNER_RECORD in known:
             owner = read_owners(self._frame, self._object, cases.ids)
             columns[OWNER_RECORD] = self._owners_record().as_of(owner, cases.moment)
-        columns, contacts = self._with_events(columns, cases, cases.order)
-        return Inputs(columns, nothing, nothing, contacts)
+        columns = self._with_events(columns, cases, cases.order)
+        return Inputs(columns, nothing, nothing)
 
-    def contacts(self, cases: Cases) -> Contacts:
-        """The contacts alone, which the next action is chosen by."""
+    def _contacts(self, cases: Cases) -> dict[str, Column]:
         through = ContactLinks(self._frame, self._object, cases.ids) if self.follows_contacts else None
         return read_contacts(self._frame, cases, LINKS[self._object], self._window_days, through)
 
@@ -179,7 +177,7 @@ class Reader:
         found = self.fields(cases)
         columns = {name: found[name].take(cases.record) for name in found if name not in _KNOWN_ONLY}
         every = np.ones(len(cases), np.bool_)
-        return Inputs(columns, every, every, None)
+        return Inputs(columns, every, every)
 
     def fields(self, cases: Cases, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, Column]:
         """The fields of records and their accounts as they stand, one row per id; dates as the days since."""
@@ -242,11 +240,8 @@ class Reader:
         ids = ids.take(pc.sort_indices(ids))
         return ids, Lookup(ids).rows(linked)
 
-    def _with_events(
-        self, columns: dict[str, Column], cases: Cases, created: Ints
-    ) -> tuple[dict[str, Column], Contacts]:
-        contacts = self.contacts(cases)
-        columns |= contacts.columns
+    def _with_events(self, columns: dict[str, Column], cases: Cases, created: Ints) -> dict[str, Column]:
+        columns |= self._contacts(cases)
         if self._object == "deal":
             close = columns.pop("expected_close")
             if close.numbers is not None:
@@ -263,7 +258,7 @@ class Reader:
             columns |= order_columns(*placed, cases.record, cases.moment, self._frame.zone)
         else:
             columns[AGE] = Column.of_numbers(AGE, np.where(cases.age < 0, np.nan, cases.age))
-        return columns, contacts
+        return columns
 
 
 def _with_owner_as_category(columns: Mapping[str, Column]) -> dict[str, Column]:

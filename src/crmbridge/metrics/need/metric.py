@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from crmbridge.metrics.base import Frame, Metric
 from crmbridge.metrics.days import micros
-from crmbridge.metrics.need.actions import next_actions
 from crmbridge.metrics.need.arena import arena, arena_table
 from crmbridge.metrics.need.arrays import Floats, Ints, distinct
 from crmbridge.metrics.need.calibrate import Recalibration, recalibration
@@ -72,7 +71,6 @@ class NeedMetric(Metric):
         "score_trend",
         "reasons_up",
         "reasons_down",
-        "next_action",
     )
     objects: ClassVar[tuple[ObjectName, ...]] = ("lead", "deal", "account")
     needs: ClassVar[tuple[ObjectName, ...]] = (
@@ -257,7 +255,6 @@ class NeedMetric(Metric):
             frame, object_name, fitted.window_days, fitted.mode, outcomes, follows_contacts=follows
         )
         inputs = reader.now(current, {field.name: field.levels for field in fitted.design.fields})
-        keys = [key for key in self.produces if object_name != "account" or key != "next_action"]
         columns: dict[str, pa.Array] = {"id": current.ids}
         details: dict[str, pa.Array] = {"id": current.ids}
         if fitted.level == "none":
@@ -265,12 +262,7 @@ class NeedMetric(Metric):
             columns["reasons_up"] = pa.array([self._text.abstains(object_name)] * size, pa.string())
         else:
             self._score(object_name, frame, fitted, current, inputs, columns, details)
-        if object_name != "account":
-            contacts = reader.contacts(current) if inputs.contacts is None else inputs.contacts
-            actions, kinds = next_actions(contacts, current, frame.zone, self._text)
-            columns["next_action"] = actions
-            details["next_action_kind"] = kinds
-        schema = result_schema(object_name, keys)
+        schema = result_schema(object_name, self.produces)
         arrays = [
             columns[field.name] if field.name in columns else pa.nulls(len(current), field.type)
             for field in schema

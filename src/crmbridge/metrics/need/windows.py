@@ -5,7 +5,6 @@ up to the moment."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,51 +14,29 @@ import pyarrow.compute as pc
 from crmbridge.metrics.arrays import moments
 from crmbridge.metrics.base import Frame
 from crmbridge.metrics.days import DAY, calendar_days
-from crmbridge.metrics.need.arrays import NEVER, UNKNOWN, ByRecord, Flags, Floats, Ints, pieces
+from crmbridge.metrics.need.arrays import UNKNOWN, ByRecord, Floats, Ints, pieces
 from crmbridge.metrics.need.columns import EMPTY, Column
 from crmbridge.metrics.need.links import ContactLinks
 from crmbridge.metrics.need.snapshots import Cases
 
-KINDS = ("call", "meeting", "email", "task", "note", "other")
 REACHED = ("connected", "held", "replied")
 MISSED = ("no_answer", "voicemail", "no_show")
-_OUTCOMES = (*REACHED, *MISSED, "sent", "other")
-_KIND_SLOTS, _OUTCOME_SLOTS = len(KINDS) + 1, len(_OUTCOMES) + 1
-_PACKED = _KIND_SLOTS * _OUTCOME_SLOTS
 _SECONDS = 33
 """Bits for a moment in seconds, enough until the year 2242."""
 
 
-@dataclass(frozen=True)
-class Contacts:
-    """Inputs from activities by column name, and per case the last activity before the moment and the next
-    one planned after it: moment (UNKNOWN, NEVER where there is none) and kind, outcome (places in KINDS,
-    `_OUTCOMES`; beyond their end where not known). `any` is False where no activity of these records is known
-    at all."""
-
-    columns: dict[str, Column]
-    last: Ints
-    last_kind: Ints
-    last_missed: Flags
-    next: Ints
-    next_kind: Ints
-    any: bool
-
-
 def read_contacts(
     frame: Frame, cases: Cases, link: str, window_days: int, through: ContactLinks | None = None
-) -> Contacts:
-    """Sum up the activities that `link` (lead_id, deal_id, account_id) ties to the cases' records; those
-    without it, `through` the contact they are filed with.
+) -> dict[str, Column]:
+    """The inputs from activities by column name: those that `link` (lead_id, deal_id, account_id) ties to
+    the cases' records, and without it those `through` the contact they are filed with.
     """
     size = len(cases)
     of = ByRecord(cases.record, len(cases.ids))
     today = calendar_days(cases.moment, frame.zone)
     count, reached, missed, inbound, milliseconds = (np.zeros(size) for _ in range(5))
     last = np.full(size, UNKNOWN)
-    following = np.full(size, NEVER)
-    found = False
-    names = [link, "kind", "direction", "started_at", "duration", "outcome", "is_completed"]
+    names = [link, "direction", "started_at", "duration", "outcome", "is_completed"]
     if through is not None:
         names.append("contact_id")
     for slab in pieces(frame, "activity", names):
@@ -74,29 +51,23 @@ def read_contacts(
             linked, row = np.concatenate([linked, loose[positions]]), np.concatenate([row, of_contact])
         if len(linked) == 0:
             continue
-        found = True
         if len(linked) != slab.num_rows or through is not None:
             slab, started = slab.take(pa.array(linked)), started[linked]
         day = calendar_days(started, frame.zone)
-        outcome = _place(slab, "outcome", _OUTCOMES)
-        kind = _place(slab, "kind", KINDS)
-        packed = started * _PACKED + kind * _OUTCOME_SLOTS + outcome
-        is_reached = (outcome < len(REACHED)).astype(np.float64)
-        is_missed = ((outcome >= len(REACHED)) & (outcome < len(REACHED) + len(MISSED))).astype(np.float64)
+        is_reached, is_missed = (
+            np.asarray(pc.is_in(slab["outcome"], value_set=pa.array(among))).astype(np.float64)
+            for among in (REACHED, MISSED)
+        )
         is_inbound = np.asarray(pc.equal(slab["direction"], "inbound").fill_null(False)).astype(np.float64)
         # Whole milliseconds add up to the same sum in every order.
         measured = np.round(np.minimum(np.asarray(slab["duration"].fill_null(0.0)), 1e9) * 1000.0)
-        completed = slab["is_completed"]
-        undone = np.asarray(pc.invert(completed.fill_null(False)))
         # What was planned and is still marked undone did not take place.
-        happened = np.asarray(completed.fill_null(True))
+        happened = np.asarray(slab["is_completed"].fill_null(True))
         for positions, case in of.of(row):
             before = started[positions] < cases.moment[case]
             took_place = before & happened[positions]
             was, done = positions[took_place], case[took_place]
-            np.maximum.at(last, done, packed[was])
-            ahead = ~before & undone[positions]
-            np.minimum.at(following, case[ahead], packed[positions[ahead]])
+            np.maximum.at(last, done, started[was])
             within = today[done] - day[was] <= window_days
             was, done = was[within], done[within]
             # In place: a count per piece over all cases would cost more than the piece.
@@ -108,12 +79,8 @@ def read_contacts(
                 (milliseconds, measured),
             ):
                 np.add.at(total, done, part[was])
-    never, none = last == UNKNOWN, following == NEVER
-    last_at = np.where(never, UNKNOWN, last // _PACKED)
-    last_rest = np.where(never, 0, last % _PACKED)
-    next_at = np.where(none, NEVER, following // _PACKED)
-    since = np.where(never, np.nan, today - calendar_days(np.where(never, 0, last_at), frame.zone))
-    last_outcome = last_rest % _OUTCOME_SLOTS
+    never = last == UNKNOWN
+    since = np.where(never, np.nan, today - calendar_days(np.where(never, 0, last), frame.zone))
     inputs = {
         "contacts": count,
         "reached": reached,
@@ -122,20 +89,7 @@ def read_contacts(
         "contact_hours": milliseconds / 3_600_000.0,
         "days_since_contact": since,
     }
-    return Contacts(
-        {name: Column.of_numbers(name, values) for name, values in inputs.items()},
-        last_at,
-        last_rest // _OUTCOME_SLOTS,
-        (last_outcome >= len(REACHED)) & (last_outcome < len(REACHED) + len(MISSED)),
-        next_at,
-        np.where(none, 0, following % _PACKED) // _OUTCOME_SLOTS,
-        found,
-    )
-
-
-def _place(slab: pa.Table, name: str, among: tuple[str, ...]) -> Ints:
-    places = pc.index_in(slab[name], value_set=pa.array(among)).fill_null(len(among))
-    return np.asarray(places).astype(np.int64)
+    return {name: Column.of_numbers(name, values) for name, values in inputs.items()}
 
 
 def read_stages(frame: Frame, cases: Cases, current: Column, created: Ints) -> dict[str, Column]:

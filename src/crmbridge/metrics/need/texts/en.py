@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Final
 
 from crmbridge.metrics.need.texts.figures import number, short
@@ -304,35 +303,6 @@ def prior(rate: float, outcomes: float, sd: float) -> str:
         f"Before any outcome: a rate of {percent(rate)}, worth {number(outcomes)} outcomes; each effect on "
         f"the log-odds Normal(0, scale²), the scale of each field {number(sd)} at first, then learned."
     )
-
-
-# Next action
-
-_KINDS: Final[Mapping[str, str]] = {"call": "call", "meeting": "meeting", "email": "e-mail", "task": "task"}
-
-
-def planned(kind: str, day: date, days: int) -> str:
-    when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days:,} days"
-    return f"Prepare: {_KINDS.get(kind, 'activity')} planned {when} ({day.isoformat()})"
-
-
-def first_contact(age: int | None) -> str:
-    since = "" if age is None or age == 0 else f" in {span(age)}"
-    return f"Make the first call: never contacted{since}"
-
-
-def call_again(since: int) -> str:
-    return f"Call: no contact for {span(since)}"
-
-
-def try_again(since: int) -> str:
-    ago = "today" if since == 0 else f"{span(since)} ago"
-    return f"Try again: last tried {ago} without an answer"
-
-
-def in_touch(since: int) -> str:
-    ago = "today" if since == 0 else f"{span(since)} ago"
-    return f"Agree on the next step: in touch, last contact {ago}"
 
 
 def span(days: int) -> str:

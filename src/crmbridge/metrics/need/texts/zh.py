@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Final
 
 from crmbridge.metrics.need.texts.figures import number, short
@@ -305,35 +304,6 @@ def prior(rate: float, outcomes: float, sd: float) -> str:
         f"在有任何结果之前：比率 {percent(rate)}，相当于 {number(outcomes)} 个结果；"
         f"每个效应（对数几率）服从 Normal(0, 尺度²)，每个字段的尺度起初为 {number(sd)}，随后从数据中学习。"
     )
-
-
-# Next action
-
-_KINDS: Final[Mapping[str, str]] = {"call": "电话", "meeting": "会议", "email": "电子邮件", "task": "任务"}
-
-
-def planned(kind: str, day: date, days: int) -> str:
-    when = "今天" if days == 0 else "明天" if days == 1 else f"{days:,} 天后"
-    return f"做好准备：计划{when}的{_KINDS.get(kind, '活动')}（{day.isoformat()}）"
-
-
-def first_contact(age: int | None) -> str:
-    since = "" if age is None or age == 0 else f"{span(age)}来"
-    return f"首次致电：{since}从未联系过"
-
-
-def call_again(since: int) -> str:
-    return f"致电：已有 {span(since)}没有联系"
-
-
-def try_again(since: int) -> str:
-    ago = "今天" if since == 0 else f"{span(since)}前"
-    return f"再试一次：上次联系在{ago}，无人应答"
-
-
-def in_touch(since: int) -> str:
-    ago = "今天" if since == 0 else f"{span(since)}前"
-    return f"约定下一步：保持着联系，上次联系在{ago}"
 
 
 def span(days: int) -> str:
