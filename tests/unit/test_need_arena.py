@@ -16,7 +16,7 @@ from crmbridge.report.cards import card_of
 from tests.unit.need_organisation import chance, leads, with_versions
 
 
-def _organisation(
+def organisation_with_rival(
     name: str, *, knows: float, points: float = 100.0, first_pull: bool = False, number: int = 1500
 ) -> Frame:
     """Leads with a rival score under the name. It knows the true chance with a weight, else guesses; when a
@@ -58,27 +58,27 @@ def _card(frame: Frame, **settings: Any) -> Any:
 
 
 def test_a_rival_that_knows_more_is_ahead_and_one_that_guesses_is_behind() -> None:
-    (row,) = _card(_organisation("hs_predictivecontactscore_v2", knows=1.0))["arena"]
+    (row,) = _card(organisation_with_rival("hs_predictivecontactscore_v2", knows=1.0))["arena"]
     assert row["ahead"] == "rival"
     assert row["difference"]["high"] < 0.0
     assert row["rival"]["auc"]["value"] > row["model"]["auc"]["value"]
     # It says the true chance in percent.
     assert row["rival"]["brier"]["value"] < row["model"]["brier"]["value"]
     assert [each["share"] for each in row["rival"]["lift"]] == [0.1, 0.3]
-    (row,) = _card(_organisation("hs_predictivecontactscore_v2", knows=0.0))["arena"]
+    (row,) = _card(organisation_with_rival("hs_predictivecontactscore_v2", knows=0.0))["arena"]
     assert row["ahead"] == "model"
     assert 0.4 < row["rival"]["auc"]["value"] < 0.6
 
 
 def test_a_rival_is_graded_on_what_it_said_in_time_not_on_what_it_was_set_to_afterwards() -> None:
-    (row,) = _card(_organisation("probability", knows=0.0))["arena"]
+    (row,) = _card(organisation_with_rival("probability", knows=0.0))["arena"]
     assert row["rival"]["auc"]["value"] < 0.6
-    (row,) = _card(_organisation("probability", knows=0.0, first_pull=True))["arena"]
+    (row,) = _card(organisation_with_rival("probability", knows=0.0, first_pull=True))["arena"]
     assert (row["records"], row["rival"], row["ahead"]) == (0, None, None)
 
 
 def test_a_rival_is_never_an_input_nor_called_a_leak_even_if_the_settings_include_it() -> None:
-    frame = _organisation("msdyn_predictivescore", knows=1.0)
+    frame = organisation_with_rival("msdyn_predictivescore", knows=1.0)
     for settings in ({}, {"include": ("msdyn_predictivescore",)}):
         card = _card(frame, **settings)
         assert "attributes.msdyn_predictivescore" not in {row["name"] for row in card["inputs"]}
@@ -87,7 +87,7 @@ def test_a_rival_is_never_an_input_nor_called_a_leak_even_if_the_settings_includ
 
 
 def test_a_hand_made_score_is_a_rival_if_the_settings_say_so_and_its_points_are_no_chances() -> None:
-    frame = _organisation("hot_or_not", knows=1.0, points=500.0)
+    frame = organisation_with_rival("hot_or_not", knows=1.0, points=500.0)
     assert _card(frame)["arena"] == []
     (row,) = _card(frame, rivals=("hot_or_not",))["arena"]
     assert row["rival"]["brier"] is None
@@ -110,7 +110,7 @@ def test_ordinary_fields_are_no_rivals() -> None:
 
 def test_the_arena_is_a_table_of_the_results_and_part_of_the_card_people_read() -> None:
     metric = NeedMetric(MetricSettings())
-    frame = _organisation("IqScore", knows=1.0)
+    frame = organisation_with_rival("IqScore", knows=1.0)
     model = metric.fit("lead", frame)
     rows = metric.apply("lead", frame, model).tables["arena"].to_pylist()
     assert [(row["contestant"], row["is_ahead"]) for row in rows] == [("model", False), ("rival", True)]

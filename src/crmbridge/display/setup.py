@@ -56,7 +56,13 @@ def steps(found: Sequence[InstallStep]) -> RenderableType:
 def model_dicts(stored: Sequence[StoredModel]) -> list[dict[str, Any]]:
     """The stored models, newest first, as `--json` prints them."""
     return [
-        {"name": one.model.name, "status": one.status, "created_at": one.created_at, "run": one.run}
+        {
+            "name": one.model.name,
+            "status": one.status,
+            "held_back": one.is_held_back,
+            "created_at": one.created_at,
+            "run": one.run,
+        }
         for one in stored
     ]
 
@@ -65,5 +71,6 @@ def models(stored: Sequence[StoredModel]) -> RenderableType:
     """The stored models, newest first: the names that `--publish` takes."""
     page = table("model", "status", "!fitted (UTC)", "#run")
     for one in stored:
-        page.add_row(one.model.name, one.status, at(one.created_at), str(one.run))
+        status = f"{one.status}, held back" if one.is_held_back else one.status
+        page.add_row(one.model.name, status, at(one.created_at), str(one.run))
     return Group("", page)

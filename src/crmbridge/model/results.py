@@ -33,6 +33,12 @@ class Model(BaseModel):
         """Canonical JSON of the model."""
         return to_json(self.model_dump(mode="json"), inf_nan_mode="strings")
 
+    @property
+    def may_publish(self) -> bool:
+        """Whether it may replace the model in use: unless the `gate` of its card says `publish: false`."""
+        gate = self.card.get("gate")
+        return not isinstance(gate, Mapping) or gate.get("publish") is not False
+
     @cached_property
     def name(self) -> str:
         """`need-lead-3f9c2a1b`: metric, object and the first eight digits of the content's hash."""

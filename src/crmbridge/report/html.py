@@ -68,7 +68,7 @@ def _environment() -> Environment:
         many=words.many,
         interval=lambda estimate: words.interval(estimate.low, estimate.high),
         list_of=_list_of,
-        contests=_contests,
+        contests=contests,
     )
     style, _, _ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
     environment.globals.update(style=Markup(style), words=words)  # noqa: S704 - our own file
@@ -79,7 +79,7 @@ def _list_of(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     return ["" if row[name] is None else row[name] for name in names]
 
 
-def _contests(card: Card) -> list[list[str]]:
+def contests(card: Card) -> list[list[str]]:
     """The rows of the score arena: the model and the rival, one below the other."""
     rows = []
     for contest in card.arena:

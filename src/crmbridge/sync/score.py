@@ -65,7 +65,7 @@ def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, 
         fitted = metric.fit(object_name, frame)
     stamp = {"moment": frame.moment.isoformat(), "outcomes": outcomes, "settings": settings}
     model = fitted.model_copy(update={"card": {**fitted.card, "fitted": stamp}})
-    held_back = published is not None and not _may_publish(model)
+    held_back = published is not None and not model.may_publish
     session.ledger.store_model(run, session.name, model, "candidate" if held_back else "published")
     told = {"metric": metric.name, "object": object_name, "model": model.name, "outcomes": outcomes}
     if published is not None and held_back:
@@ -73,11 +73,6 @@ def _model(session: Session, run: int, metric: Metric, object_name: ObjectName, 
         return published.model
     session.log("model fitted", **told)
     return model
-
-
-def _may_publish(model: Model) -> bool:
-    gate = model.card.get("gate")
-    return not isinstance(gate, dict) or gate.get("publish") is not False
 
 
 def _settings_of(stored: StoredModel) -> object:

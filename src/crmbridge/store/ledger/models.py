@@ -27,6 +27,11 @@ class StoredModel:
     run: int
     connection: str
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the publish gate kept it from replacing the one in use, and nobody has put it into use."""
+        return self.status == "candidate" and not self.model.may_publish
+
 
 class Models(Database):
     """The ledger's models. At most one per connection, metric and object is published."""
