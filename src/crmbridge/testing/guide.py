@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
+import pytest
+
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
@@ -23,6 +25,8 @@ def guide(section: str) -> Callable[[Callable[Given, Answer]], Callable[Given, A
         def told(*arguments: Given.args, **more: Given.kwargs) -> Answer:
             try:
                 return test(*arguments, **more)
+            except pytest.skip.Exception:
+                raise
             except BaseException as error:
                 error.add_note(f'What must hold: {rule}\nRead on in {GUIDE}, "{section}".')
                 raise

@@ -18,7 +18,7 @@ from tests.vendors.odoo.database import ALL_LEADS, REP, SYSTEM
 from tests.vendors.odoo.subject import OdooSubject
 
 
-@pytest.fixture(params=[11, 18])
+@pytest.fixture(params=[pytest.param(11, marks=pytest.mark.slow), 18])
 def odoo(request: pytest.FixtureRequest) -> OdooSubject:
     return OdooSubject(request.param)
 

@@ -20,7 +20,7 @@ from tests.vendors.odoo.subject import OdooSubject
 SCORED = {"score": 63.5, "grade": "B", "reasons_up": "because"}
 
 
-@pytest.fixture(params=[11, 18])
+@pytest.fixture(params=[pytest.param(11, marks=pytest.mark.slow), 18])
 def odoo(request: pytest.FixtureRequest) -> OdooSubject:
     return OdooSubject(request.param)
 
