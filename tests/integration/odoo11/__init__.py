@@ -1,0 +1,1 @@
+"""A real Odoo 11 for tests: where it can be had, made once a session, on loopback."""
