@@ -25,9 +25,9 @@ WAIT = 120.0
 class Serving:
     """A `crmbridge serve` of its own process; `until` waits for a line of its log."""
 
-    def __init__(self, settings: Path, **environment: str) -> None:
+    def __init__(self, settings: Path, start: str = START, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, "--config", str(settings), "--log-format", "json", "serve"],
+            [sys.executable, "-c", start, "--config", str(settings), "--log-format", "json", "serve"],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "CRMBRIDGE_SERVE__PORT": "0", **environment},
