@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import time
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from crmbridge.bridge import Bridge, utc_now
+from crmbridge.plugins import Plugins
 from crmbridge.store.ledger import Run
 from tests.conftest import Clock
 from tests.integration.test_serve import START, Serving
@@ -33,8 +35,7 @@ fields = {{ name = "Name" }}
 """
 SMALL = "from crmbridge import plugins; del plugins.BUILT_IN['metrics']; " + START
 """Runs as small as can be: what is tested is who makes them."""
-CONNECTIONS, SECONDS = 20, 5
-PERIOD = timedelta(seconds=SECONDS)
+CONNECTIONS, SECONDS = 20, 4
 RUNS = 500
 KILL_AFTER = (4.0, 9.0)
 """Seconds between two kills: a process has begun, and is in the middle of something."""
@@ -68,9 +69,27 @@ def by_connection(settings: Path) -> dict[str, list[Run]]:
     return found
 
 
+def slow_enough(settings: Path) -> timedelta:
+    """Set a period in which this machine, as busy as it is, makes all runs in half of the time."""
+    plugins = Plugins.load(found=[])
+    plugins.metrics = {}
+    with Bridge.open(settings, plugins=plugins) as bridge:
+        for name in bridge.settings.names[:5]:
+            bridge.sync(name)
+        began = time.monotonic()
+        for name in bridge.settings.names[:5]:
+            bridge.sync(name)
+        seconds = (time.monotonic() - began) / 5
+    period = max(SECONDS, math.ceil(CONNECTIONS * seconds))
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace(f"every {SECONDS} seconds", f"every {period} seconds"), encoding="utf-8")
+    return timedelta(seconds=period)
+
+
 @pytest.mark.slow
 def test_two_schedulers_that_are_killed_at_random_run_every_slot_once(settings: Path) -> None:
     draw = random.Random(20261124)
+    period = slow_enough(settings)
     with Bridge.open(settings) as bridge:
         url = bridge.settings.ledger_url
     serving = [Serving(settings, SMALL), Serving(settings, SMALL)]
@@ -94,9 +113,11 @@ def test_two_schedulers_that_are_killed_at_random_run_every_slot_once(settings: 
         for name in bridge.settings.names:  # what a stop has left at a checkpoint is gone on with
             while bridge.is_due(name):
                 assert bridge.run_due(name) is not None
+    print(f"period {period.seconds} s, {kills} kills")
     assert kills >= 5
     taken_up = 0
-    for name, runs in by_connection(settings).items():
+    for name, all_runs in by_connection(settings).items():
+        runs = [run for run in all_runs if run.slot is not None]
         slots = [run.slot for run in runs]
         assert len(set(slots)) == len(slots), f"{name}: a slot ran twice"
         assert slots == sorted(slots, key=str), f"{name}: slots out of order"
@@ -108,7 +129,7 @@ def test_two_schedulers_that_are_killed_at_random_run_every_slot_once(settings: 
             assert later.slot is not None
             assert later.started_at >= former.finished_at, f"{name}: two runs at once"
             if later.slot <= stopped:
-                assert later.slot - former.slot <= 2 * PERIOD, f"{name}: missed from {former.slot}"
+                assert later.slot - former.slot <= 2 * period, f"{name}: missed from {former.slot}"
     assert taken_up > 0, "no kill hit a run"
 
 

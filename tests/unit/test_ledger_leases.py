@@ -7,10 +7,12 @@ import sys
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from crmbridge.errors import BusyError, StoreError
+from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, leases, tables
 from tests.conftest import Clock
 
@@ -212,3 +214,43 @@ def test_the_process_table_is_read_right() -> None:
         pytest.skip("no /proc here")
     assert leases._process_start(os.getpid()) == own.read_text().rpartition(")")[2].split()[19]
     assert leases._process_start(2**22 + 1) is None
+
+
+def test_who_was_replaced_while_silent_can_not_touch_the_files_of_its_successor(
+    ledger: Ledger, ledger_url: str, clock: Clock, tmp_path: Path
+) -> None:
+    def rows(*ids: str) -> pa.Table:
+        return pa.table({"id": list(ids)})
+
+    def keep(lake: Lake, *ids: str) -> None:
+        lake.append("acme", "held/lead", rows(*ids), run=run.id, seen_at=clock())
+
+    def held(lake: Lake) -> set[str]:
+        return set(lake.live_ids("acme", "held/lead").to_pylist())
+
+    run = ledger.start_run("acme", "sync", clock.moment)
+    with Ledger.open(ledger_url, clock=clock) as frozen, frozen.lease(NAME):
+        silent = Lake(tmp_path / "lake", frozen)
+        keep(silent, "a")
+        change(ledger, machine="another boot")
+        clock.advance(minutes=2)
+        with ledger.lease(NAME):
+            lake = Lake(tmp_path / "lake", ledger)
+            whole = Ledger.register
+
+            def slow(self: Ledger, *arguments: object, **more: object) -> object:
+                """When the successor has written its file, and not registered it, the silent one wakes up."""
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(Ledger, "register", whole)
+                    with pytest.raises(BusyError):
+                        keep(silent, "b")
+                silent.clean("acme")
+                return whole(self, *arguments, **more)  # type: ignore[arg-type]
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Ledger, "register", slow)
+                keep(lake, "c")
+            assert lake.check("acme") == []
+            assert held(lake) == {"a", "c"}
+            lake.clean("acme")
+            assert len(list((tmp_path / "lake").rglob("*.parquet"))) == 2

@@ -149,8 +149,12 @@ class Lake:
         Raises StoreError, and removes nothing, where lake and ledger do not belong together: registered parts
         are gone, or the ledger knows none of the parts there are.
         """
+        found = list(files.ours(self.root / connection))  # before what is registered: nothing is missed
         registered = [part.path for part in self.ledger.parts(connection)]
-        strays = upkeep.strays(self.root, connection, registered)
+        strays = upkeep.strays(self.root, connection, found, registered)
+        token = self.ledger.fencing_token(connection)
+        if token is not None:  # a later holder's files are its own, registered yet or not
+            strays = [path for path in strays if files.token_of(path) <= token]
         for path in strays:
             with files.in_words("remove", path):
                 path.unlink(missing_ok=True)

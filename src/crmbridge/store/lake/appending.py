@@ -157,7 +157,7 @@ class Appender:
             connection=table.connection,
             object=table.object,
             number=number,
-            path=files.part_path(table.connection, table.object, number),
+            path=table.new_path(number),
             rows=count,
             updates=int((changes.replaces != NEVER).sum()),
             tombstones=changes.deleted,

@@ -17,16 +17,27 @@ from crmbridge.errors import StoreError
 
 ROW_GROUP: Final = 1 << 15
 _UNFINISHED: Final = ".unfinished"
-_OURS: Final = re.compile(r"part-\d{6,}\.parquet(\.unfinished)?")
+_OURS: Final = re.compile(r"part-\d{6,}(?:-(\d+))?\.parquet(\.unfinished)?")
 
 
-def part_path(connection: str, object_name: str, number: int) -> str:
-    """Where a part lies below the lake's root. Raises ValueError for names that would lead out of it."""
+def part_path(connection: str, object_name: str, number: int, token: int | None = None) -> str:
+    """Where a part lies below the lake's root. Raises ValueError for names that would lead out of it.
+
+    `token` is the fencing token of the writer's lease: a writer that was replaced while it was silent, and
+    wakes up, can't overwrite the file of its successor.
+    """
     folders = [connection, *object_name.split("/")]
     for folder in folders:
         if folder in ("", ".", "..") or "\\" in folder or "/" in folder or "\0" in folder:
             raise ValueError(f"{folder!r} can't be the name of a folder in the lake")
-    return "/".join([*folders, f"part-{number:06d}.parquet"])
+    fence = "" if token is None else f"-{token}"
+    return "/".join([*folders, f"part-{number:06d}{fence}.parquet"])
+
+
+def token_of(path: Path) -> int:
+    """The fencing token in a part's name; 0 where it was written without a lease."""
+    found = _OURS.fullmatch(path.name)
+    return int(found[1] or 0) if found else 0
 
 
 def write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:

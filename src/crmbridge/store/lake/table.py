@@ -49,6 +49,11 @@ class Table:
     def path(self, part: Part) -> Path:
         return self.root / part.path
 
+    def new_path(self, number: int) -> str:
+        """Where a part that is written now lies: under the lease held, if any."""
+        token = self.ledger.fencing_token(self.connection)
+        return files.part_path(self.connection, self.object, number, token)
+
     def own_schema(self) -> pa.Schema:
         """The columns that the model gives the object; none for a derived table."""
         return columns.schema(cast(ObjectName, self.object)) if self.object in RECORDS else pa.schema([])

@@ -61,13 +61,13 @@ def forget(table: Table, id: str) -> int:
     return gone
 
 
-def strays(root: Path, connection: str, registered: Sequence[str]) -> list[Path]:
-    """Files of the connection that bear a part's name and are not registered: what a kill left.
+def strays(root: Path, connection: str, files_found: Sequence[Path], registered: Sequence[str]) -> list[Path]:
+    """Of the connection's files that bear a part's name those that are not registered: what a kill left.
 
     Raises StoreError where that can't be how they came to be: a registered part is gone, or none is
     registered and there are several (the first is registered before the second is written).
     """
-    found = {path.relative_to(root).as_posix(): path for path in files.ours(root / connection)}
+    found = {path.relative_to(root).as_posix(): path for path in files_found}
     gone = set(registered) - found.keys()
     if gone:
         raise StoreError(
@@ -156,7 +156,7 @@ def _written(table: Table, schema: pa.Schema, batches: Iterable[pa.RecordBatch],
         if waiting:
             yield _united(waiting, schema)
 
-    path = files.part_path(table.connection, table.object, part.number)
+    path = table.new_path(part.number)
     size = files.write(table.root / path, schema, counted())
     return replace(
         part,

@@ -59,6 +59,10 @@ class Leases(Database):
         with self._read() as db:
             self._check_token(db, name, token)
 
+    def fencing_token(self, connection: str) -> int | None:
+        """The token of the connection's lease where it is held through this ledger; None where it is not."""
+        return self._held.get(f"connection/{connection}")
+
     def is_held(self, name: str) -> bool:
         """Whether somebody alive holds the lease, as far as can be known from here."""
         leases = tables.leases
