@@ -383,3 +383,29 @@ def test_check_plan_and_runs_show_what_runs_will_need_of_the_api(
     )
     found = job.do(lambda bridge: bridge.forecast("acme"))
     assert (found.calls_a_day, found.spent_today, found.share) == (192, 2, None)
+
+
+def test_a_network_that_is_gone_for_ten_minutes_in_the_middle_of_a_run_loses_and_doubles_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Unattended(tmp_path, clock, schedule="every minute", leads=45)
+    job.look()
+    clock.advance(minutes=1)
+    began, pages = clock(), 0
+
+    def fail() -> None:
+        nonlocal pages
+        pages += 1
+        if pages > 2 and clock() - began < timedelta(minutes=10):
+            raise TransientError("the network is gone.")
+
+    break_query(monkeypatch, fail)
+    for _ in range(12):
+        job.run_or_fail()
+        clock.advance(minutes=1)
+    found = job.runs()
+    assert [run.status for run in found] == ["failed"] * 10 + ["done"] * 2
+    assert [run.summary["pulled"]["lead"] for run in found] == [20] + [0] * 9 + [25, 0]
+    assert len({run.slot for run in found}) == 12
+    assert job.told == [("failing", "raised"), ("failing", "cleared")]
+    assert Recorder.told[1].at - Recorder.told[0].since == timedelta(minutes=10)
