@@ -20,7 +20,7 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import betainc, betaln
 
-from crmbridge.metrics.arrays import Floats
+from crmbridge.metrics.arrays import Codes, Floats
 from crmbridge.metrics.value.bgnbd import Rates
 from crmbridge.metrics.value.gamma_gamma import Spending
 
@@ -35,22 +35,28 @@ LONGEST: Final = 2100.0
 AGES: Final = 12
 
 
+def distinct(x: Floats, age: Floats) -> tuple[tuple[Floats, Floats], Codes]:
+    """The distinct pairs of repeat orders and age, ordered by both, and which pair each customer has."""
+    pairs, back = np.unique(x + 1j * age, return_inverse=True)
+    return (pairs.real, pairs.imag), back
+
+
 def expected_if_there(rates: Rates, x: Floats, age: Floats, weeks: float) -> Floats:
     """E[N] of customers who are there, by repeat orders and age in weeks."""
     if rates.a == 0:
         return (rates.r + x) / (rates.alpha + age) * weeks
-    pairs, back = np.unique(np.stack([x, age]), axis=1, return_inverse=True)
-    found = np.empty(pairs.shape[1])
+    pairs, back = distinct(x, age)
+    found = np.empty(len(pairs[0]))
     bounds = np.flatnonzero(np.diff(pairs[0], prepend=np.nan) != 0)
     for begin, end in zip(bounds, [*bounds[1:], len(found)], strict=True):
-        repeats = float(pairs[0, begin])
+        repeats = float(pairs[0][begin])
         nodes, shares = beta_nodes(rates.a, rates.b + repeats)
         # (1 - (1 + p c)^-s) / p with c = t / (alpha + T); its limit at p = 0 is s c.
-        ratio = weeks / (rates.alpha + pairs[1, begin:end, None])
+        ratio = weeks / (rates.alpha + pairs[1][begin:end, None])
         growth = np.log1p(nodes * ratio) * (rates.r + repeats)
         per_node = np.where(nodes > 1e-290, -np.expm1(-growth) / np.maximum(nodes, 1e-290), ratio)
         found[begin:end] = per_node @ shares
-    return found[back.reshape(-1)]
+    return found[back]
 
 
 def chance_of_at_least(rates: Rates, x: Floats, age: Floats, weeks: float, orders: int) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crmbridge.metrics.arrays import Codes, Floats
 from crmbridge.metrics.value import bgnbd, contract
 from crmbridge.metrics.value.learn import WEEK, Learned
-from crmbridge.metrics.value.outlook import Spread, chance_of_at_least, expected_if_there
+from crmbridge.metrics.value.outlook import Spread, chance_of_at_least, distinct, expected_if_there
 from crmbridge.metrics.value.purchases import Histories, Purchases
 
 YEAR: Final = 365.0
@@ -60,7 +60,14 @@ def _buyers(
     if learned.kind == "bg_nbd":
         there = bgnbd.alive(rates, x, last, age)
     weeks = days / WEEK
-    inner = expected_if_there(rates, x, age, weeks)
+    # Customers alike in x and T expect alike: there are far fewer such pairs than customers.
+    pairs, pair = distinct(x, age)
+    until = np.stack(
+        [expected_if_there(rates, *pairs, weeks * month / MONTHS) for month in range(1, MONTHS + 1)]
+    )
+    discounts = (1 + DISCOUNT) ** -np.arange(1.0, MONTHS + 1)
+    inner = until[-1][pair]
+    discounted = (discounts @ np.diff(until, axis=0, prepend=0.0))[pair]
     if learned.spending is not None:
         mean = learned.spending.expected(histories.priced, histories.mean)
     else:
@@ -80,20 +87,9 @@ def _buyers(
         value=expected * mean,
         low=low * mean,
         high=high * mean,
-        clv=mean * there * _discounted(learned, x, age, weeks),
+        clv=mean * there * discounted,
         how=np.where(by_model, "bg_nbd", "empirical").astype(object),
     )
-
-
-def _discounted(learned: Learned, x: Floats, age: Floats, weeks: float) -> Floats:
-    """Orders of a customer who is there, each month's worth 1 % less than those of the month before."""
-    assert learned.rates is not None  # noqa: S101 - as above
-    total, before = np.zeros(len(x)), np.zeros(len(x))
-    for month in range(1, MONTHS + 1):
-        until = expected_if_there(learned.rates, x, age, weeks * month / MONTHS)
-        total += (until - before) / (1 + DISCOUNT) ** month
-        before = until
-    return total
 
 
 def _contract(learned: Learned, purchases: Purchases, histories: Histories, days: float) -> Prediction:
