@@ -45,7 +45,8 @@ def _parquet(path: Path, order: str = "id") -> list[dict[str, Any]]:
 def test_every_table_has_its_name_in_both_formats(folder: Path) -> None:
     expected = {
         *("account", "deal", "lead", "rep"),
-        *("need_lead", "need_deal", "pipeline_deal", "efficiency_rep"),
+        *("need_lead", "need_deal", "advice_lead", "advice_deal"),
+        *("pipeline_deal", "efficiency_rep"),
         *("pipeline_deal_funnel", "pipeline_deal_deal_summary", "efficiency_rep_efficiency_total"),
         "efficiency_rep_efficiency_by_team",
         *("ledger_runs", "ledger_plans", "ledger_plan_rows", "ledger_models"),
