@@ -108,7 +108,7 @@ def test_closed_leads_get_no_advice_and_a_lead_of_somebody_who_left_is_handed_ov
     reps = [{"id": "gone", "is_active": False}, {"id": "here", "is_active": True}, {"id": "new"}]
     _, results = advised(frame(lead=leads, rep=reps, activity=[call("b", 1)]))
     assert actions(results) == {
-        "a": "Hand over: the owner is no longer active",
+        "a": "Hand over: the owner is no longer active; never contacted",
         "b": "Agree on the next step: in touch, last contact 1 day ago",
     }
 
@@ -128,7 +128,7 @@ def test_a_deal_is_moved_on_redated_or_filled_in_and_its_contact_is_named() -> N
     ]
     known = frame(
         deal=[*deals, *closed],
-        contact=[{"id": "C", "first_name": "Eva", "last_name": "Lind"}],
+        contact=[{"id": "C", "first_name": "Eva", "last_name": "Lind", "title": "Buyer"}],
         activity=[
             {"id": f"{n}", "deal_id": deal["id"], "started_at": ago(3), **talk}
             for n, deal in enumerate(deals)
@@ -147,10 +147,10 @@ def test_a_deal_is_moved_on_redated_or_filled_in_and_its_contact_is_named() -> N
     assert actions(results) == {
         "late": "Set a new close date: the expected one passed 12 days ago (2026-03-19)",
         "stuck": (
-            "Move it on: 40 days in Offer, half of the deals leave it within 12 days; ask for Eva Lind"
+            "Move it on: 40 days in Offer, half of the deals leave it within 12 days; ask for the Buyer"
         ),
         "empty": "Fill in the amount: it is missing, 100 % of 10 closed deals had one",
-        "fresh": "Agree on the next step: in touch, last contact 3 days ago; ask for Eva Lind",
+        "fresh": "Agree on the next step: in touch, last contact 3 days ago; ask for the Buyer",
     }
 
 
@@ -159,13 +159,42 @@ def test_an_activity_filed_with_the_contact_alone_counts_for_all_its_open_deals(
         {"id": id, "contact_id": of, "created_at": ago(30)}
         for id, of in (("d1", "C"), ("d2", "C"), ("d3", None))
     ]
-    activities = [call(None, 2, contact_id="C"), call(None, 3, contact_id="X")]
-    _, results = advised(frame(deal=deals, activity=activities), "deal")
+    activities = [
+        call(None, 2, contact_id="C"),
+        call(None, 3, contact_id="X"),
+        call(None, 1, contact_id="K", deal_id="d1"),
+    ]
+    people = [
+        {"id": "C", "last_name": "Lind", "title": "Buyer"},
+        {"id": "K", "last_name": "Roy", "title": "Clerk"},
+    ]
+    _, results = advised(frame(deal=deals, activity=activities, contact=people), "deal")
+    next_step = "Agree on the next step: in touch, last contact"
     assert actions(results) == {
-        "d1": "Agree on the next step: in touch, last contact 2 days ago",
-        "d2": "Agree on the next step: in touch, last contact 2 days ago",
+        "d1": f"{next_step} 1 day ago; ask for the Clerk, who answered last",
+        "d2": f"{next_step} 2 days ago; ask for the Buyer, who answered last",
         "d3": "Make the first call: never contacted in 30 days",
     }
+
+
+def test_where_deals_closed_after_their_date_surely_are_won_less_often_the_date_comes_with_that() -> None:
+    deals = [
+        {
+            "id": f"w{n}",
+            "is_closed": True,
+            "is_won": n % 10 == 0 if n < 100 else n % 2 == 0,
+            "expected_close": date(2026, 2, 1),
+            "created_at": ago(200),
+            "closed_at": ago(40) if n < 100 else ago(80),
+        }
+        for n in range(200)
+    ]
+    late = {"id": "late", "created_at": ago(90), "expected_close": date(2026, 3, 30)}
+    known = frame(deal=[*deals, late], activity=[call(None, 2, deal_id="late")])
+    assert actions(advised(known, "deal")[1])["late"] == (
+        "Set a new close date: the expected one passed 1 day ago (2026-03-30); 10 % of 100 deals closed "
+        "after their date were won, 50 % of 100 of those closed by then"
+    )
 
 
 # What is planted is found

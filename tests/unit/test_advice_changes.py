@@ -228,7 +228,7 @@ def test_of_nothing_no_change_is_made_up() -> None:
 def test_kinds_differ_and_evidence_that_does_not_fit_is_left_out_whole(text: ModuleType) -> None:
     share = Share(10**7, 10**6)
     said = [
-        text.hand_over(),
+        text.hand_over(None),
         text.overdue("task", date(2026, 3, 1), 30),
         text.rebook(2),
         text.planned("call", date(2026, 4, 1), 1),
@@ -252,8 +252,15 @@ def test_kinds_differ_and_evidence_that_does_not_fit_is_left_out_whole(text: Mod
     assert max(map(len, said)) <= most
     long = fitting(text, [said[0], "x" * 100, "y" * 200, "z"])
     assert long == text.JOINT.join([said[0], "x" * 100])
-    names = pa.array(["Eva Lind", None, "n" * 60])
-    acts = pa.array([said[9], said[9], "x" * 250])
-    asked = with_contact(acts, names, pa.array(["call"] * 3), text).to_pylist()
-    assert asked == [said[9] + text.ASK_FOR[0] + "Eva Lind", said[9], "x" * 250]
+    own = pa.array(["Buyer", None, "n" * 60, "Buyer"])
+    answered = pa.array([None, None, None, "Clerk"])
+    acts = pa.array([said[9], said[9], "x" * 250, said[9]])
+    asked = with_contact(acts, answered, own, pa.array(["call"] * 4), text).to_pylist()
+    before, after = text.ANSWERED_LAST
+    assert asked == [
+        said[9] + text.JOINT + text.ASK_FOR[0] + "Buyer",
+        said[9],
+        "x" * 250,
+        f"{said[9]}{text.JOINT}{before}Clerk{after}",
+    ]
     assert np.array([len(each) for each in asked]).max() <= most

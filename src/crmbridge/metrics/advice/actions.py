@@ -165,7 +165,7 @@ def _choose(
     missed = (state.last_state == MISSED) | (state.last_state == NO_SHOW)
     nothing = np.zeros(len(never), np.int64)
     rules: Mapping[str, tuple[Mask, Codes, Codes]] = {
-        "hand_over": (known.left, nothing, nothing),
+        "hand_over": (known.left, since, never.astype(np.int64)),
         "overdue": (late > 0, late, history.overdue_kind),
         "rebook": ((state.last_state == NO_SHOW) & (state.last_kind == MEETING), since, nothing),
         "planned": (ahead <= _SOON, ahead, history.planned_kind),
@@ -274,8 +274,8 @@ class _Saying:
     def _day(self, days: int) -> date:
         return date(1970, 1, 1) + timedelta(days=self._today + days)
 
-    def _hand_over(self, figure: int, detail: int) -> Sequence[str | None]:
-        return (self._text.hand_over(),)
+    def _hand_over(self, days: int, never: int) -> Sequence[str | None]:
+        return (self._text.hand_over(None if never else days),)
 
     def _overdue(self, days: int, kind: int) -> Sequence[str | None]:
         return (self._text.overdue(KINDS[kind], self._day(-days), days),)
@@ -288,7 +288,11 @@ class _Saying:
         return (self._text.planned(KINDS[kind], self._day(days), days),)
 
     def _close_date(self, days: int, detail: int) -> Sequence[str | None]:
-        return (self._text.close_date(self._day(-days), days),)
+        said = self._text.close_date(self._day(-days), days)
+        late, in_time = self._learned.overran, self._learned.in_time
+        if not in_time.surely_above(late):
+            return (said,)
+        return said, self._text.overran(late, in_time)
 
     def _first_contact(self, age: int, detail: int) -> Sequence[str | None]:
         said, response = self._text.first_contact(None if age == _FIGURE - 1 else age), self._learned.response
@@ -342,11 +346,18 @@ def fitting(text: ModuleType, parts: Sequence[str | None]) -> str:
     return said
 
 
-def with_contact(said: pa.Array, names: pa.Array, kinds: pa.Array, text: ModuleType) -> pa.Array:
-    """The actions with whom to speak to, where a name is known and fits."""
+def with_contact(
+    said: pa.Array, answered: pa.Array, own: pa.Array, kinds: pa.Array, text: ModuleType
+) -> pa.Array:
+    """The actions with the title of whom to speak to, where one is known and fits: of the contact who
+    `answered` last, else of the deal's `own`.
+    """
     most = CATALOGUE["next_action"].length or 255
     asks = pc.is_in(kinds, value_set=pa.array([*WITH_TIME, "other_channel", "rebook", "move_on"]))
-    before, after = text.ASK_FOR
-    longer = pc.binary_join_element_wise(said, before, names, after, "")
+    whom = [
+        pc.binary_join_element_wise(before, titles, after, "")
+        for (before, after), titles in ((text.ANSWERED_LAST, answered), (text.ASK_FOR, own))
+    ]
+    longer = pc.binary_join_element_wise(said, text.JOINT, pc.coalesce(*whom), "")
     fits = pc.fill_null(pc.less_equal(pc.utf8_length(longer), most), False)
     return pc.if_else(pc.and_(pc.fill_null(asks, False), fits), longer, said)

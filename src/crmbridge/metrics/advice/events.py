@@ -50,6 +50,8 @@ _STATES: Final = {
 }
 _BITS: Final = 6
 _MINUTES: Final = 28
+_PEOPLE: Final = 34
+"""Bits for a contact's row beside a minute."""
 _TIDY: Final = 1 << 21
 _LINKS: Final = {"lead": "lead_id", "deal": "deal_id"}
 
@@ -88,7 +90,8 @@ class History:
     the next activity planned and the first one not done in time (microseconds, NEVER for none) with their
     kinds; `sampled`, whether it is closed and its events are kept. `calls` counts calls by like, weekday
     (Monday first), hour and answered or not; `channels` communications by kind and answered or not. `any`
-    says whether there is any activity of these records at all.
+    says whether there is any activity of these records at all. `contacts` are the people the activities of
+    deals may be with, `answered` the row among them of the one who answered last, -1 for none.
     """
 
     outcomes: Outcomes
@@ -103,6 +106,8 @@ class History:
     sampled: Mask
     calls: Codes
     channels: Codes
+    contacts: pa.Table
+    answered: Codes
     any: bool
 
     @property
@@ -139,6 +144,8 @@ def read_history(frame: Frame, object_name: ObjectName, window_days: int, seed: 
         sampled=sampled,
         calls=pass_.calls.reshape(len(likes), 7, 24, 2),
         channels=pass_.channels.reshape(len(KINDS), 2),
+        contacts=pass_.contacts,
+        answered=np.where(pass_.answered < 0, -1, pass_.answered & ((1 << _PEOPLE) - 1)),
         any=pass_.any,
     )
 
@@ -160,6 +167,10 @@ class _Pass:
         self._link = _LINKS[object_name]
         self._lookup = Lookup(outcomes.ids)
         self._through = ContactLinks(frame, object_name, outcomes.ids) if object_name == "deal" else None
+        wanted = () if object_name == "lead" else ("id", "title")
+        self.contacts = frame.table("contact", wanted).combine_chunks()
+        self._people = None if object_name == "lead" else Lookup(one(self.contacts, "id"))
+        self.answered = np.full(size, -1)
         self._outcomes, self._like, self._zone = outcomes, like, frame.zone
         self._sampled = sampled
         self._now = micros(frame.moment)
@@ -208,6 +219,11 @@ class _Pass:
         # Whole minutes: who calls in the minute of its creation has called after it.
         happened = ~undone & (at < self._now) & (at <= end) & ((at >= created) | (created - at < MINUTE))
         happened &= kind != TASK  # a task is a note to oneself: nobody was spoken to
+        if self._people is not None:
+            spoken = np.flatnonzero(happened & ((state == REACHED) | inbound))
+            person = self._people.rows(piece["contact_id"].take(pa.array(spoken)))
+            spoken, person = spoken[person >= 0], person[person >= 0]
+            np.maximum.at(self.answered, row[spoken], (at[spoken] // MINUTE << _PEOPLE) | person)
         row, at, inbound = row[happened], at[happened], inbound[happened]
         kind, state = kind[happened], state[happened]
         self._count(row, at, kind, state, inbound)

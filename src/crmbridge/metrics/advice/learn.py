@@ -8,6 +8,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 
 from crmbridge.metrics.advice.events import (
     CALL,
@@ -20,6 +21,7 @@ from crmbridge.metrics.advice.events import (
     REACHED,
     Events,
     History,
+    one,
 )
 from crmbridge.metrics.advice.rates import Best, Share, best
 from crmbridge.metrics.arrays import UNKNOWN_MOMENT, Codes, Floats, Mask, numbers
@@ -72,7 +74,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Learned:
-    """All that advice rests on, for one object. `hours` and `weekdays` by industry, "" for all."""
+    """All that advice rests on, for one object. `hours` and `weekdays` by industry, "" for all; `overran`
+    and `in_time`: deals won of those closed after their expected close, and of those closed by then.
+    """
 
     cold: Cold | None
     hopeless: Hopeless | None
@@ -83,6 +87,8 @@ class Learned:
     after_streak: Share
     after_no_show: Share
     filled: Mapping[str, Share]
+    overran: Share
+    in_time: Share
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -106,6 +112,8 @@ class Learned:
             after_streak=Share(**found["after_streak"]),
             after_no_show=Share(**found["after_no_show"]),
             filled={name: Share(**each) for name, each in found["filled"].items()},
+            overran=Share(**found["overran"]),
+            in_time=Share(**found["in_time"]),
         )
 
 
@@ -119,6 +127,7 @@ def learn(history: History, now: int, zone: ZoneInfo) -> Learned:
     events = history.events.of_rows(history.sampled)
     silence = _longest_silence(history, events, zone)
     won = history.outcomes.positive
+    overran, in_time = _overran(history, zone)
     return Learned(
         cold=_cold(silence, won),
         hopeless=_hopeless(silence, won),
@@ -133,6 +142,8 @@ def learn(history: History, now: int, zone: ZoneInfo) -> Learned:
         after_streak=_after_streak(events),
         after_no_show=_after_no_show(events),
         filled=_filled(history),
+        overran=overran,
+        in_time=in_time,
     )
 
 
@@ -279,3 +290,15 @@ def _filled(history: History) -> dict[str, Share]:
         )
         found[name] = _share(there, closed)
     return found
+
+
+def _overran(history: History, zone: ZoneInfo) -> tuple[Share, Share]:
+    """Who was won of the deals closed after the day they were expected to close, and of those by then."""
+    outcomes = history.outcomes
+    if "expected_close" not in history.records.column_names:
+        return Share(0, 0), Share(0, 0)
+    expected = one(history.records, "expected_close").cast(pa.int32()).cast(pa.int64())
+    known = outcomes.closed & (outcomes.end != UNKNOWN_MOMENT) & np.asarray(expected.is_valid())
+    end = calendar_days(np.where(known, outcomes.end, 0), zone)
+    late = end > np.asarray(expected.fill_null(0))
+    return _share(outcomes.positive, known & late), _share(outcomes.positive, known & ~late)

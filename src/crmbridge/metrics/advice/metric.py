@@ -96,7 +96,7 @@ class AdviceMetric(Metric):
         )
         tables = {}
         if object_name == "deal":
-            said = with_contact(said, _contacts(frame, history), kinds, self._text)
+            said = with_contact(said, *_contacts(history), kinds, self._text)
             tables["changes"] = self._changes(frame)
         return Results(
             object=object_name,
@@ -181,14 +181,16 @@ def _stuck(frame: Frame, history: History) -> tuple[Any, Any, list[str], list[in
     return place, days, [name[:NAME_LENGTH] for name in names.values.to_pylist()], usual.tolist()
 
 
-def _contacts(frame: Frame, history: History) -> pa.Array:
-    """The name of each open deal's contact, null where there is none."""
-    contact = one(history.records, "contact_id").filter(pa.array(history.open))
-    people = frame.table("contact", ("id", "first_name", "last_name"))
-    row = Lookup(one(people, "id")).rows(contact)
-    first, last = (pc.fill_null(one(people, name), "") for name in ("first_name", "last_name"))
-    name = pc.utf8_slice_codeunits(
-        pc.utf8_trim_whitespace(pc.binary_join_element_wise(first, last, " ")), 0, NAME_LENGTH
+def _contacts(history: History) -> tuple[pa.Array, pa.Array]:
+    """The title of whom to speak to on each open deal, null where there is none: of the contact who answered
+    last; of the deal's own contact. No names: a person who is to be forgotten must not stand in the texts of
+    other records.
+    """
+    people = history.contacts
+    title = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(one(people, "title")), 0, NAME_LENGTH)
+    title = pc.if_else(pc.equal(title, ""), pa.scalar(None, pa.string()), title)
+    own = Lookup(one(people, "id")).rows(one(history.records, "contact_id"))
+    answered, of_deal = (
+        title.take(pa.array(row[history.open], mask=row[history.open] < 0)) for row in (history.answered, own)
     )
-    name = pc.if_else(pc.equal(name, ""), pa.scalar(None, pa.string()), name)
-    return name.take(pa.array(row, mask=row < 0))
+    return answered, of_deal

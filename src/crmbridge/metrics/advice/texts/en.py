@@ -11,7 +11,8 @@ from crmbridge.metrics.advice.rates import Share
 
 JOINT: Final = "; "
 """Between two pieces of evidence."""
-ASK_FOR: Final = ("; ask for ", "")
+ASK_FOR: Final = ("ask for the ", "")
+ANSWERED_LAST: Final = ("ask for the ", ", who answered last")
 SUCH: Final[Mapping[str, str]] = {"lead": "leads", "deal": "deals"}
 _CAME: Final[Mapping[str, str]] = {"lead": "converted", "deal": "won"}
 _KINDS: Final[Mapping[str, str]] = {"call": "call", "meeting": "meeting", "email": "e-mail", "task": "task"}
@@ -47,8 +48,9 @@ def waiting(minutes: float) -> str:
 # Kinds with their own numbers
 
 
-def hand_over() -> str:
-    return "Hand over: the owner is no longer active"
+def hand_over(days: int | None) -> str:
+    last = "never contacted" if days is None else f"last contact {ago(days)}"
+    return f"Hand over: the owner is no longer active; {last}"
 
 
 def overdue(kind: str, day: date, days: int) -> str:
@@ -115,6 +117,10 @@ def in_touch(days: int) -> str:
 
 def held_after(held: Share) -> str:
     return f"after a missed one {share(held)} next meetings took place"
+
+
+def overran(late: Share, in_time: Share) -> str:
+    return f"{share(late)} deals closed after their date were won, {share(in_time)} of those closed by then"
 
 
 def quick(such: str, minutes: float, soon: Share, late: Share) -> str:

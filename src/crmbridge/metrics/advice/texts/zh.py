@@ -9,7 +9,8 @@ from typing import Final
 from crmbridge.metrics.advice.rates import Share
 
 JOINT: Final = "；"
-ASK_FOR: Final = ("；请联系", "")
+ASK_FOR: Final = ("请联系其", "")
+ANSWERED_LAST: Final = ("请联系上次应答的", "")
 SUCH: Final[Mapping[str, str]] = {"lead": "线索", "deal": "商机"}
 _CAME: Final[Mapping[str, str]] = {"lead": "转化", "deal": "赢单"}
 _KINDS: Final[Mapping[str, str]] = {"call": "电话", "meeting": "会议", "email": "电子邮件", "task": "任务"}
@@ -52,8 +53,9 @@ def waiting(minutes: float) -> str:
 # Kinds with their own numbers
 
 
-def hand_over() -> str:
-    return "移交：负责人已停用"
+def hand_over(days: int | None) -> str:
+    last = "从未联系过" if days is None else f"上次联系在{ago(days)}"
+    return f"移交：负责人已停用；{last}"
 
 
 def overdue(kind: str, day: date, days: int) -> str:
@@ -118,6 +120,10 @@ def in_touch(days: int) -> str:
 
 def held_after(held: Share) -> str:
     return f"缺席之后的下一次会议 {share(held)} 如期举行"
+
+
+def overran(late: Share, in_time: Share) -> str:
+    return f"超过预计日期才关闭的商机赢单 {share(late)}，按期关闭的 {share(in_time)}"
 
 
 def quick(such: str, minutes: float, soon: Share, late: Share) -> str:
