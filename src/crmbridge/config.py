@@ -64,11 +64,19 @@ def _keys(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class StoreSettings(BaseModel):
-    """`[store]`: where the ledger and the lake are. Relative paths count from the file's folder."""
+    """`[store]`: where the ledger and the lake are, and how long what is in them stays.
+
+    Relative paths count from the file's folder.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     ledger: str = "sqlite:///crmbridge.db"
     lake: Path = Path("lake")
+    keep_rows_days: int = Field(default=400, ge=1)
+    daily_after_days: int = Field(default=7, ge=0)
+    monthly_after_days: int = Field(default=100, ge=0)
+    keep_versions_days: int | None = Field(default=None, ge=1)
+    legal_hold: bool = False
 
 
 class ConnectionSettings(BaseModel):
@@ -207,6 +215,10 @@ class Settings:
         self.path = path
         self.base = path.parent
         self._file = file
+
+    @property
+    def store(self) -> StoreSettings:
+        return self._file.store
 
     @property
     def ledger_url(self) -> str:

@@ -32,6 +32,7 @@ from crmbridge.sync.pull import pull as pull_all
 from crmbridge.sync.score import score as score_all
 from crmbridge.sync.score import scored_records
 from crmbridge.sync.session import Session
+from crmbridge.sync.upkeep import keep_tidy
 from crmbridge.writeback.apply import apply_plan
 from crmbridge.writeback.guards import refuse_guarded
 from crmbridge.writeback.undo import undo_rows
@@ -219,6 +220,14 @@ def _plan_written_by(session: Session, run_id: int) -> Plan:
     stored = plan_of(session.ledger, session.ledger.run(run_id))
     if stored is None:
         raise NotFoundError(f"run {run_id} wrote nothing.", connection=session.name)
+    if stored.status == "done" and stored.emptied_at is not None:
+        raise NotFoundError(
+            f"the rows of plan {stored.id}, which run {run_id} wrote, were removed on "
+            f"{stored.emptied_at:%Y-%m-%d}: nothing tells any more what was written and what was before.",
+            connection=session.name,
+            remedy="A backup from before that day has them. `keep_rows_days` under [store] says how long "
+            "rows are kept.",
+        )
     return stored
 
 
@@ -308,7 +317,7 @@ def _run(
     A run that was asked to stop is not finished: whoever takes it up finds it as after a kill, with its calls
     counted. One that has used up its share of the API has stopped, and is for the next run to go on with.
 
-    Then the lake's files are kept few: after the end, so that a resumed run leaves the same files.
+    Then comes the store's upkeep.
     """
     started = session.ledger.start_run(session.name, kind, moment, about=about, slot=slot)
     work = _Work(started.id, summary=dict(about or {}))
@@ -348,8 +357,7 @@ def _run(
         finish("failed", f"an error nobody foresaw: {error!r}")
         raise
     finish(work.status)
-    for name in sorted({part.object for part in session.ledger.parts(session.name)}):
-        session.lake.compact(session.name, name)
+    keep_tidy(session, moment)
 
 
 def _read(session: Session, run_id: int) -> Summary:

@@ -18,6 +18,7 @@ from crmbridge.metrics.base import Frame, Metric
 from crmbridge.model.records import OBJECTS, ObjectName
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger
+from crmbridge.sync.retention import Retention
 from crmbridge.writeback.base import Writer
 
 REFIT_AFTER: Final = timedelta(days=7)
@@ -39,6 +40,7 @@ class Session:
     metrics: Sequence[Metric]
     ledger: Ledger
     lake: Lake
+    retention: Retention = field(default_factory=Retention)
     progress: Callable[[str, int, int | None], None] = field(default=lambda step, done, total: None)
     stopping: Callable[[], bool] = field(default=lambda: False)
 

@@ -27,13 +27,15 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import JsonValue
 
-from crmbridge.store.lake import files, reading, upkeep
+from crmbridge.errors import StoreError
+from crmbridge.store.lake import files, reading, retention, upkeep
 from crmbridge.store.lake.appending import Appended, Appender
+from crmbridge.store.lake.retention import Rule
 from crmbridge.store.lake.roll import Roll
 from crmbridge.store.lake.table import Table
-from crmbridge.store.ledger import Ledger, SetAsideRow
+from crmbridge.store.ledger import Ledger, Part, SetAsideRow
 
-__all__ = ["Appended", "Lake", "Roll"]
+__all__ = ["Appended", "Lake", "Roll", "Rule"]
 
 SMALL: Final = 250_000
 LARGEST: Final = 1_000_000
@@ -143,6 +145,28 @@ class Lake:
             self._table(connection, object), at_least=at_least, small=small, largest=largest
         )
 
+    def thin(self, connection: str, object: str, rules: Sequence[Rule]) -> int:
+        """Remove versions that the rules let go (see `retention`); returns how many; none under a hold."""
+        if self.ledger.legal_hold:
+            return 0
+        return retention.thin(self._table(connection, object), rules)
+
+    def claim(self) -> None:
+        """Mark the folder as the ledger's, or raise StoreError where it is another one's.
+
+        Two ledgers on one folder would take each other's parts for strays.
+        """
+        ours = self.ledger.identity()
+        theirs = files.owner(self.root)
+        if theirs is None:
+            files.set_owner(self.root, ours)
+        elif theirs != ours:
+            raise StoreError(
+                f"The lake {self.root} belongs to another ledger than {self.ledger.place}.",
+                remedy="Give each ledger a folder of its own as `lake` under [store]. If the ledger was "
+                "lost, restore it from a backup, or name a new folder.",
+            )
+
     def clean(self, connection: str) -> int:
         """Remove the connection's files that no registered part names; returns how many.
 
@@ -161,14 +185,28 @@ class Lake:
         return len(strays)
 
     def forget(self, connection: str, object: str, id: str) -> int:
-        """Erase a record, and what was derived from it; returns how many versions there were."""
+        """Erase a record, and what was derived from it; returns how many versions there were.
+
+        Raises SettingsError under a legal hold.
+        """
+        self.ledger.refuse_under_hold("forget")
         objects = {part.object for part in self.ledger.parts(connection)}
-        concerned = [name for name in sorted(objects) if name == object or name.endswith(f"/{object}")]
-        return sum(upkeep.forget(self._table(connection, name), id) for name in concerned)
+        own = [name for name in sorted(objects) if name == object or name.endswith(f"/{object}")]
+        erased = sum(upkeep.forget(self._table(connection, name), id) for name in own)
+        # A metric's tables are about the organisation; those with records in their rows name them so.
+        tables = [name for name in sorted(objects) if name.startswith("table/")]
+        for name in tables:
+            column = "record_id" if name.split("/")[2] == object else f"{object}_id"
+            erased += upkeep.forget(self._table(connection, name), id, column)
+        return erased
 
     def check(self, connection: str) -> list[str]:
         """What is wrong with the connection's parts, a sentence each; empty if all is as registered."""
-        return upkeep.problems(self.root, self.ledger.parts(connection))
+        return self.problems(self.ledger.parts(connection))
+
+    def problems(self, parts: Sequence[Part]) -> list[str]:
+        """What is wrong with these parts, a sentence each."""
+        return upkeep.problems(self.root, parts)
 
     def _appender(self, connection: str, object: str) -> Appender:
         appender = self._appenders.pop((connection, object), None)

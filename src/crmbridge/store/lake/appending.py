@@ -169,7 +169,8 @@ class Appender:
             bytes=0,
             run=run,
         )
-        return replace(part, bytes=files.write(table.path(part), rows.schema, [rows]))
+        size = files.write(table.path(part), rows.schema, [rows])
+        return replace(part, bytes=size, digest=files.digest(table.path(part)))
 
 
 def tidy(rows: pa.Table, own: pa.Schema) -> pa.Table:

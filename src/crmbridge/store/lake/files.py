@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOSPC
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,8 @@ import pyarrow.parquet as pq
 from crmbridge.errors import StoreError
 
 ROW_GROUP: Final = 1 << 15
+OWNER: Final = "crmbridge-ledger"
+"""The file in the lake's folder that says which ledger it belongs to."""
 _UNFINISHED: Final = ".unfinished"
 _OURS: Final = re.compile(r"part-\d{6,}(?:-(\d+))?\.parquet(\.unfinished)?")
 
@@ -71,6 +75,12 @@ def write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
     return size
 
 
+def digest(path: Path) -> bytes:
+    """blake2b (16 bytes) over a file. Raises StoreError."""
+    with in_words("read", path), open(path, "rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).digest()
+
+
 def read(
     path: Path, columns: Sequence[str] | None = None, batch_size: int = ROW_GROUP
 ) -> Iterator[pa.RecordBatch]:
@@ -95,13 +105,43 @@ def count_rows(path: Path) -> int:
 def ours(folder: Path) -> Iterator[Path]:
     """Every file below the folder that bears a part's name, finished or not."""
     for path in sorted(folder.rglob("part-*")):
-        if _OURS.fullmatch(path.name):
+        if is_ours(path):
             yield path
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file bears a part's name, finished or not."""
+    return _OURS.fullmatch(path.name) is not None
 
 
 def is_whole(path: Path) -> bool:
     """Whether a part's file was written to its end: only then it has its name."""
     return path.suffix != _UNFINISHED
+
+
+def owner(root: Path) -> str | None:
+    """The identity of the ledger that the lake belongs to; None where none is noted. Raises StoreError."""
+    path = root / OWNER
+    with in_words("read", path):
+        return path.read_text(encoding="ascii").strip() if path.is_file() else None
+
+
+def set_owner(root: Path, identity: str) -> None:
+    """Say which ledger the lake belongs to. Raises StoreError."""
+    path = root / OWNER
+    unfinished = path.with_name(path.name + _UNFINISHED)
+    with in_words("write", path):
+        make_folder(root)
+        try:
+            with open(unfinished, "w", encoding="ascii") as file:
+                file.write(identity + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        sync_folder(root)
 
 
 def make_folder(folder: Path) -> None:

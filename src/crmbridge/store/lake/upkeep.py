@@ -33,12 +33,17 @@ def compact(table: Table, *, at_least: int, small: int, largest: int) -> int:
                 number += 1
                 old += group
                 new.append(_merged(table, group, schema, number))
-    _exchange(table, old, new)
+    exchange(table, old, new)
     return len(old) - len(new)
 
 
-def forget(table: Table, id: str) -> int:
-    """Rewrite the parts that hold the record without it; returns how many of its versions there were."""
+def forget(table: Table, id: str, column: str = "id") -> int:
+    """Rewrite the parts without the record's versions, and those that replaced them; returns how many went.
+
+    `column` names the record; where it is not `id`, a row that holds the record goes with all its versions.
+    """
+    if column != "id":
+        return sum(forget(table, row) for row in _rows_with(table, column, id))
     number = table.ledger.parts_state(table.connection, table.object).last_number
     old, new, gone, was_live = [], [], 0, False
     for part in table.parts():
@@ -55,10 +60,19 @@ def forget(table: Table, id: str) -> int:
             number += 1
             batches = (batch.filter(pc.not_equal(batch["id"], id)) for batch in files.read(path))
             new.append(
-                _written(table, files.read_schema(path), batches, replace(part, number=number, live=live))
+                rewritten(table, files.read_schema(path), batches, replace(part, number=number, live=live))
             )
-    _exchange(table, old, new)
+    exchange(table, old, new)
     return gone
+
+
+def _rows_with(table: Table, column: str, id: str) -> list[str]:
+    found: set[str] = set()
+    for part in table.parts():
+        for batch in files.read(table.path(part), ["id", column]):
+            if column in batch.schema.names and pa.types.is_string(batch.schema.field(column).type):
+                found.update(batch.filter(pc.equal(batch[column], id))["id"].to_pylist())
+    return sorted(found)
 
 
 def strays(root: Path, connection: str, files_found: Sequence[Path], registered: Sequence[str]) -> list[Path]:
@@ -100,6 +114,8 @@ def problems(root: Path, parts: Sequence[Part]) -> list[str]:
             found.append(
                 f"{part.path} has {rows} rows in {size} bytes; registered were {part.rows} in {part.bytes}."
             )
+        elif part.digest is not None and files.digest(root / part.path) != part.digest:
+            found.append(f"{part.path} is not what was written: its hash differs.")
     return found
 
 
@@ -130,10 +146,10 @@ def _unite(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
 def _merged(table: Table, group: Sequence[Part], schema: pa.Schema, number: int) -> Part:
     batches = (batch for part in group for batch in files.read(table.path(part)))
     part = replace(group[-1], number=number, live=sum(part.live for part in group))
-    return _written(table, schema, batches, part)
+    return rewritten(table, schema, batches, part)
 
 
-def _written(table: Table, schema: pa.Schema, batches: Iterable[pa.RecordBatch], part: Part) -> Part:
+def rewritten(table: Table, schema: pa.Schema, batches: Iterable[pa.RecordBatch], part: Part) -> Part:
     """Write the batches as the part of this number, with what can be counted from them."""
     rows = updates = tombstones = 0
     seqs: list[int] = []
@@ -162,6 +178,7 @@ def _written(table: Table, schema: pa.Schema, batches: Iterable[pa.RecordBatch],
         part,
         path=path,
         bytes=size,
+        digest=files.digest(table.root / path),
         rows=rows,
         updates=updates,
         tombstones=tombstones,
@@ -177,7 +194,8 @@ def _united(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
     return united.select(schema.names).cast(schema)
 
 
-def _exchange(table: Table, old: Sequence[Part], new: Sequence[Part]) -> None:
+def exchange(table: Table, old: Sequence[Part], new: Sequence[Part]) -> None:
+    """Register new parts in the place of old ones, in one transaction, and remove the old files."""
     if not old:
         return
     table.ledger.replace_parts(table.connection, old, new)

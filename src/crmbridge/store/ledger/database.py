@@ -19,7 +19,7 @@ from crmbridge.store.ledger import tables
 
 BUSY_SECONDS: Final = 30
 _TRIES: Final = 100
-_MIGRATION_LOCK: Final = (
+MIGRATION_LOCK: Final = (
     0x63726D62  # "crmb": the advisory lock all crmbridge processes on a PostgreSQL agree on
 )
 
@@ -27,21 +27,24 @@ _MIGRATION_LOCK: Final = (
 class Database:
     """An open ledger database. `_read` and `_write` are its only transactions; both raise StoreError."""
 
-    def __init__(self, engine: sa.Engine, place: str, clock: Callable[[], datetime]) -> None:
-        self.place, self.clock = place, clock
+    def __init__(
+        self, engine: sa.Engine, place: str, clock: Callable[[], datetime], legal_hold: bool = False
+    ) -> None:
+        self.place, self.clock, self.legal_hold = place, clock, legal_hold
         self._engine = engine
         self._writer = engine.execution_options(writes=True)
         self._held: dict[str, int] = {}
 
     @classmethod
-    def open(cls, url: str, *, clock: Callable[[], datetime]) -> Self:
+    def open(cls, url: str, *, clock: Callable[[], datetime], legal_hold: bool = False) -> Self:
         """Open the ledger, creating or upgrading its tables; several processes may do so at once.
 
+        Under a `legal_hold` nothing of it, and nothing of a lake that it registers, is deleted.
         `url` is `sqlite:///FILE` or `postgresql+psycopg://...`. Raises SettingsError for any other, and
         StoreError where the database can't be used.
         """
         engine, place = _engine(url)
-        ledger = cls(engine, place, clock)
+        ledger = cls(engine, place, clock, legal_hold)
         try:
             ledger._upgrade()
         except BaseException:
@@ -62,7 +65,7 @@ class Database:
     def _upgrade(self) -> None:
         with self._write() as db:
             if db.dialect.name == "postgresql":
-                db.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                db.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             if migrations.revision(db) == migrations.HEAD:
                 return
             try:
@@ -72,6 +75,14 @@ class Database:
                     f"The ledger {self.place} was made by a newer crmbridge (revision {unknown}).",
                     remedy="Upgrade crmbridge here, or name another ledger in the settings.",
                 ) from None
+
+    def refuse_under_hold(self, what: str) -> None:
+        """Raise SettingsError under a legal hold; `what` is the deletion that was asked for."""
+        if self.legal_hold:
+            raise SettingsError(
+                f"a legal hold is set, so nothing is deleted: {what} is refused.",
+                remedy="Take `legal_hold` out of [store] in the settings when the hold has ended.",
+            )
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
@@ -84,6 +95,20 @@ class Database:
         """A transaction that is kept whole at the end, or not at all."""
         with self._in_words(), self._writer.begin() as db:
             yield db
+
+    def _wipe(self) -> None:
+        """Leave nothing of what was deleted in a SQLite file or its log; PostgreSQL has its vacuum."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        with self._in_words():
+            connection = self._engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.close()
+            finally:
+                connection.close()
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:

@@ -14,6 +14,8 @@ from pydantic import JsonValue
 from crmbridge.store.ledger import tables
 from crmbridge.store.ledger.database import Database, insert_new
 
+Digest = bytes
+
 
 @dataclass(frozen=True)
 class Part:
@@ -22,7 +24,7 @@ class Part:
     `path` is relative to the lake's root. `updates` counts rows that replace an earlier version, `tombstones`
     rows that say a record is gone, `live` by how much the part raised the number of live records. The seqs of
     its rows lie in `first_seq..last_seq`, which no other part's overlap; their valid_from in
-    `oldest..newest`.
+    `oldest..newest`. `digest` is the file's (`lake.files.digest`).
     """
 
     connection: str
@@ -39,6 +41,7 @@ class Part:
     newest: datetime
     bytes: int
     run: int
+    digest: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class SetAsideRow:
 class Parts(Database):
     """The ledger's record of the lake."""
 
+    def connections(self) -> list[str]:
+        """Every connection that ever ran, sorted."""
+        with self._read() as db:
+            query = sa.select(tables.runs.c.connection).distinct().order_by(tables.runs.c.connection)
+            return list(db.execute(query).scalars())
+
     def cursor(self, connection: str, object_name: str) -> Mapping[str, JsonValue] | None:
         """Where the next pull of the object goes on, or None before the first page is stored."""
         cursors = tables.cursors
@@ -79,7 +88,7 @@ class Parts(Database):
     def parts(self, connection: str, object_name: str | None = None) -> list[Part]:
         """The registered parts of an object, or of all objects, each object's oldest first."""
         parts = tables.parts
-        query = sa.select(*_COLUMNS).where(parts.c.connection == connection)
+        query = sa.select(*PART_COLUMNS).where(parts.c.connection == connection)
         if object_name is not None:
             query = query.where(parts.c.object == object_name)
         with self._read() as db:
@@ -158,6 +167,19 @@ class Parts(Database):
             for part in new:
                 db.execute(sa.insert(parts).values(**asdict(part)))
 
+    def drop_set_aside(self, connection: str, before: datetime) -> int:
+        """Remove what runs that began before a moment set aside; returns how many rows. Summaries count them.
+
+        Under a legal hold nothing goes.
+        """
+        runs, aside = tables.runs, tables.set_aside
+        if self.legal_hold:
+            return 0
+        old = sa.select(runs.c.id).where(runs.c.connection == connection, runs.c.started_at < before)
+        with self._write() as db:
+            self._fence(db, connection)
+            return db.execute(sa.delete(aside).where(aside.c.run.in_(old))).rowcount
+
     def set_aside(self, run_id: int, items: Sequence[SetAsideRow]) -> None:
         """Keep rows that do not fit. The same object, place and reason counts once per run."""
         with self._write() as db:
@@ -189,7 +211,7 @@ class Parts(Database):
             return {name: int(number) for name, number in db.execute(query)}
 
 
-_COLUMNS: Final = tuple(column for column in tables.parts.c if column.name != "id")
+PART_COLUMNS: Final = tuple(column for column in tables.parts.c if column.name != "id")
 
 
 def _set_aside(db: sa.Connection, run: int, items: Sequence[SetAsideRow]) -> None:

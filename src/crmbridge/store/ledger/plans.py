@@ -1,13 +1,14 @@
 """Plans and their rows: what would be written, and what became of it.
 
 States are counted from the rows themselves, never kept beside them, so that
-`pending + sent + same + rejected = planned` can't be broken, by a kill either.
+`pending + sent + same + rejected = planned` can't be broken, by a kill either. Only when rows are removed, in
+the same transaction, their last counts are written down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
@@ -69,7 +70,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """`guards` maps each guard that stopped the plan to the sentence that says why; `undoes` is a run."""
+    """`guards` maps each guard that stopped the plan to the sentence that says why; `undoes` is a run.
+
+    `counts` are those of a plan whose rows were removed, and `emptied_at` is when they were.
+    """
 
     id: int
     run: int
@@ -82,6 +86,8 @@ class Plan:
     approved_at: datetime | None
     guards: Mapping[str, str]
     undoes: int | None
+    counts: Mapping[str, int] | None = None
+    emptied_at: datetime | None = None
 
 
 class Plans(Database):
@@ -103,7 +109,8 @@ class Plans(Database):
 
         `rows` is consumed within the transaction, a chunk at a time, and must not itself write to the ledger.
         A write plan, unless it is a dry run, supersedes the connection's older ones that were never approved;
-        their rows, which nobody can write any more, go: a schedule makes such plans day and night.
+        their rows, which nobody can write any more, go: a schedule makes such plans day and night. Under a
+        legal hold they stay.
         """
         plans = tables.plans
         with self._write() as db:
@@ -114,9 +121,10 @@ class Plans(Database):
                     plans.c.kind == "write",
                     plans.c.status.in_(["awaiting_approval", "stopped"]),
                 )
-                rows_of_older = tables.plan_rows.c.plan.in_(sa.select(plans.c.id).where(older))
-                db.execute(sa.delete(tables.plan_rows).where(rows_of_older))
+                superseded = db.execute(sa.select(plans.c.id).where(older)).scalars().all()
                 db.execute(sa.update(plans).where(older).values(status="superseded"))
+                for each in superseded if not self.legal_hold else ():
+                    self._empty(db, each)
             new = sa.insert(plans).values(
                 run=run_id,
                 connection=connection,
@@ -184,24 +192,39 @@ class Plans(Database):
             return [PlanRow(*row) for row in db.execute(query.order_by(rows.c.position).limit(limit))]
 
     def counts(self, plan_id: int) -> Counts:
-        """How many of the plan's rows are in each state, counted now. Raises NotFoundError."""
-        rows = tables.plan_rows
-        states = sa.select(rows.c.state, sa.func.count()).where(rows.c.plan == plan_id).group_by(rows.c.state)
-        retries = sa.select(sa.func.coalesce(sa.func.sum(rows.c.attempts - 1), 0)).where(
-            rows.c.plan == plan_id, rows.c.attempts > 1
+        """How many of the plan's rows are in each state, counted now, or when they were removed.
+
+        Raises NotFoundError.
+        """
+        with self._read() as db:
+            plan = _plan(db, plan_id)
+            return Counts(**plan.counts) if plan.counts is not None else _counted(db, plan_id)
+
+    def empty_plans(self, connection: str, before: datetime) -> int:
+        """Remove the rows of plans that were made before a moment; returns of how many plans.
+
+        Their counts are kept for ever. A plan that can still be written keeps its rows, and under a legal
+        hold all do.
+        """
+        plans = tables.plans
+        old = sa.select(plans.c.id).where(
+            plans.c.connection == connection,
+            plans.c.created_at < before,
+            plans.c.emptied_at.is_(None),
+            plans.c.status.in_(["done", "dry_run", "superseded"]),
         )
         with self._read() as db:
-            _plan(db, plan_id)
-            found = {state: int(number) for state, number in db.execute(states)}
-            retried = int(db.execute(retries).scalar_one())
-        return Counts(
-            planned=sum(found.values()),
-            pending=found.get("pending", 0),
-            sent=found.get("sent", 0),
-            same=found.get("same", 0),
-            rejected=found.get("rejected", 0),
-            retried=retried,
-        )
+            found = [] if self.legal_hold else db.execute(old.order_by(plans.c.id)).scalars().all()
+        for plan_id in found:  # one at a time: nobody waits long for the ledger
+            with self._write() as db:
+                self._fence(db, connection)
+                self._empty(db, plan_id)
+        return len(found)
+
+    def _empty(self, db: sa.Connection, plan_id: int) -> None:
+        counts = asdict(_counted(db, plan_id))
+        db.execute(sa.delete(tables.plan_rows).where(tables.plan_rows.c.plan == plan_id))
+        _change(db, plan_id, counts=counts, emptied_at=self.clock())
 
     def approve(self, plan_id: int, by: Literal["person", "policy"]) -> Plan:
         """Let a plan be applied; a second time changes nothing. Raises StoreError where it is too late."""
@@ -296,6 +319,23 @@ def _plan(db: sa.Connection, plan_id: int) -> Plan:
             f"There is no plan {plan_id}.", remedy="`crmbridge run RUN` names the plan of a run."
         )
     return Plan(**row)
+
+
+def _counted(db: sa.Connection, plan_id: int) -> Counts:
+    rows = tables.plan_rows
+    states = sa.select(rows.c.state, sa.func.count()).where(rows.c.plan == plan_id).group_by(rows.c.state)
+    retries = sa.select(sa.func.coalesce(sa.func.sum(rows.c.attempts - 1), 0)).where(
+        rows.c.plan == plan_id, rows.c.attempts > 1
+    )
+    found = {state: int(number) for state, number in db.execute(states)}
+    return Counts(
+        planned=sum(found.values()),
+        pending=found.get("pending", 0),
+        sent=found.get("sent", 0),
+        same=found.get("same", 0),
+        rejected=found.get("rejected", 0),
+        retried=int(db.execute(retries).scalar_one()),
+    )
 
 
 def _change(db: sa.Connection, plan_id: int, **values: Any) -> Plan:

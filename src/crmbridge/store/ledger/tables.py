@@ -161,6 +161,8 @@ parts: Final = sa.Table(
     sa.Column("oldest", Moment, nullable=False),
     sa.Column("newest", Moment, nullable=False),
     sa.Column("bytes", _Number, nullable=False),
+    # blake2b (16 bytes) of the file; null for parts written before it was kept.
+    sa.Column("digest", sa.LargeBinary),
     sa.Column("run", sa.ForeignKey("runs.id"), nullable=False),
     sa.UniqueConstraint("connection", "object", "number"),
     sqlite_autoincrement=True,  # an id is never used twice: by it a changed set of parts is known
@@ -195,6 +197,9 @@ plans: Final = sa.Table(
     sa.Column("approved_at", Moment),
     sa.Column("guards", Json, nullable=False),
     sa.Column("undoes", sa.ForeignKey("runs.id")),
+    # Of a plan whose rows were removed: how many were in each state, and when they went.
+    sa.Column("counts", Json),
+    sa.Column("emptied_at", Moment),
     sa.Index(None, "connection", "status"),
     sa.Index(None, "run"),
 )
@@ -290,4 +295,26 @@ alerts: Final = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_attempt_at", Moment),
     sa.Index(None, "next_attempt_at"),
+)
+
+# One row: by it a lake's folder knows whose it is.
+identity: Final = sa.Table("identity", metadata, sa.Column("id", sa.Text, primary_key=True))
+
+# What was written out of the store, and may hold a person whom `forget` erases from it.
+copies: Final = sa.Table(
+    "copies",
+    metadata,
+    _id(),
+    sa.Column("connection", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("place", Words, nullable=False),
+    sa.Column("made_at", Moment, nullable=False),
+    sa.UniqueConstraint("place"),
+)
+
+upkeep: Final = sa.Table(
+    "upkeep",
+    metadata,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("done_at", Moment, nullable=False),
 )

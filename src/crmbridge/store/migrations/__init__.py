@@ -11,7 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision. Named here so that a ledger that is up to date opens without loading Alembic."""
 
 
@@ -27,8 +27,11 @@ def revision(db: sa.Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def upgrade(db: sa.Connection) -> None:
-    """Bring the database to `HEAD` within the transaction at hand. Raises UnknownRevision."""
+def upgrade(db: sa.Connection, to: str = "head") -> None:
+    """Bring the database to `HEAD`, or to a revision before it, within the transaction at hand.
+
+    Raises UnknownRevision.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -38,7 +41,7 @@ def upgrade(db: sa.Connection) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = db
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    current = revision(db)
-    if current is not None and current not in known:
-        raise UnknownRevision(current)
-    command.upgrade(config, "head")
+    for wanted in (revision(db), to):
+        if wanted not in (None, "head", *known):
+            raise UnknownRevision(wanted)
+    command.upgrade(config, to)
