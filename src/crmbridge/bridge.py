@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 from pydantic import SecretStr
 
 from crmbridge import config
-from crmbridge.config import ALERTS, SERVE, SERVE_SECRETS, Connection, Settings
+from crmbridge.config import ALERTS, SERVE, SERVE_SECRETS, Connection, Settings, StoreSettings
 from crmbridge.connectors.base import CallCounter, CheckItem, Context
 from crmbridge.errors import CRMBridgeError, NotFoundError, SettingsError, StoreError
 from crmbridge.model.records import OBJECTS, ObjectName
@@ -25,11 +25,14 @@ from crmbridge.report.html import write_report
 from crmbridge.schedule.budget import Forecast
 from crmbridge.schedule.watchman import Watchman
 from crmbridge.secrets import LedgerNotes, Secrets
+from crmbridge.store.backup import Backup, backup, restore
+from crmbridge.store.check import check
 from crmbridge.store.lake import Lake
-from crmbridge.store.ledger import Ledger, Plan, Run, StoredModel
+from crmbridge.store.ledger import Copy, Ledger, Plan, Run, StoredModel
 from crmbridge.sync import run as runs
 from crmbridge.sync.plan import require_writer
 from crmbridge.sync.pull import left_out
+from crmbridge.sync.retention import Retention
 from crmbridge.sync.run import Approve
 from crmbridge.sync.session import Session
 from crmbridge.writeback.base import InstallStep
@@ -78,7 +81,8 @@ class Bridge:
 
     @cached_property
     def ledger(self) -> Ledger:
-        ledger = Ledger.open(self.settings.ledger_url, clock=self._clock)
+        store = self.settings.store
+        ledger = Ledger.open(self.settings.ledger_url, clock=self._clock, legal_hold=store.legal_hold)
         self._open.callback(ledger.close)
         return ledger
 
@@ -227,7 +231,7 @@ class Bridge:
         """Use other settings from the next run on. Raises SettingsError where they need a restart or can't be
         used as a whole.
         """
-        if (settings.ledger_url, settings.lake) != (self.settings.ledger_url, self.settings.lake):
+        if settings.store != self.settings.store:
             raise SettingsError("[store] has changed.", remedy="Start `crmbridge serve` again to use it.")
         for name in settings.names:
             settings.connection(name, self.plugins)
@@ -338,21 +342,27 @@ class Bridge:
     def report(self, name: str, path: Path, *, at: datetime | None = None) -> Path:
         """Write the HTML report."""
         zone, moment = self.connection(name).zone, self._moment(name, at)
-        return write_report(self.ledger, self.lake, name, path, moment=moment, zone=zone)
+        written = write_report(self.ledger, self.lake, name, path, moment=moment, zone=zone)
+        self.ledger.add_copy(name, "report", str(written.absolute()))
+        return written
 
     def export(
         self, name: str, directory: Path, formats: Sequence[str], *, at: datetime | None = None
     ) -> list[Path]:
         """Write the tables for other tools."""
         self.connection(name)
-        return export(self.ledger, self.lake, name, directory, formats, moment=self._moment(name, at))
+        written = export(self.ledger, self.lake, name, directory, formats, moment=self._moment(name, at))
+        self.ledger.add_copy(name, "export", str(directory.absolute()))
+        return written
 
     def forget(self, name: str, object_name: str, record: str) -> int:
         """Erase one record from lake and ledger; returns how many places held it.
 
-        Raises NotFoundError where nothing was kept of it: a mistyped id must not pass for a person erased.
+        Raises NotFoundError where nothing was kept of it: a mistyped id must not pass for a person erased;
+        SettingsError under a legal hold. Copies are not touched: `copies` names them.
         """
         self.connection(name)
+        self.ledger.refuse_under_hold("forget")
         with self.ledger.lease(f"connection/{name}"):
             erased = self.lake.forget(name, _object(object_name), record)
             erased += self.ledger.forget(name, object_name, record)
@@ -364,6 +374,27 @@ class Bridge:
                 remedy="Look the id up in the CRM: upper and lower case count.",
             )
         return erased
+
+    def copies(self, name: str) -> list[Copy]:
+        """The backups, exports and reports with records of the connection that are still there."""
+        return [copy for copy in self.ledger.copies(name) if Path(copy.place).exists()]
+
+    # -- the store --
+
+    def check_store(self) -> list[CheckItem]:
+        """Whether ledger and lake agree; changes nothing."""
+        return [
+            CheckItem(found.name, "ok" if found.holds else "failed", found.detail, found.remedy)
+            for found in check(self.ledger, self.lake)
+        ]
+
+    def backup(self, directory: Path) -> Backup:
+        """Copy ledger and lake as they are at one instant, while runs may go on."""
+        return backup(self.ledger, self.lake, directory)
+
+    def restore(self, directory: Path, *, overwrite: bool = False) -> Backup:
+        """Bring ledger and lake back to what they were when the backup was made."""
+        return restore(self.ledger, self.lake, directory, overwrite=overwrite)
 
     def check_secret(self, name: str, secret: str) -> None:
         """Raises SettingsError where the connection (or `alerts`, or `serve`) has no secret of that name."""
@@ -441,6 +472,7 @@ class Bridge:
         self.connection(name)
         try:
             with self.ledger.lease(f"connection/{name}"), self._session(name) as session:
+                session.lake.claim()
                 yield session
         finally:
             self.look([name])
@@ -493,12 +525,22 @@ class Bridge:
                     metrics=[metric(connection.settings.metrics) for metric in self.plugins.metrics.values()],
                     ledger=self.ledger,
                     lake=Lake(self.settings.lake, self.ledger),  # its index is for one run at a time
+                    retention=_retention(self.settings.store),
                     progress=self._progress,
                     stopping=self._stopping,
                 )
             except CRMBridgeError as error:
                 error.connection = error.connection or name
                 raise
+
+
+def _retention(store: StoreSettings) -> Retention:
+    return Retention(
+        keep_rows=store.keep_rows_days,
+        daily_after=store.daily_after_days,
+        monthly_after=store.monthly_after_days,
+        keep_versions=store.keep_versions_days,
+    )
 
 
 def _budget(found: Forecast) -> CheckItem:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from crmbridge import __version__, logs
-from crmbridge.cli import learned, runs, serve, setup
+from crmbridge.cli import learned, runs, serve, setup, store
 from crmbridge.cli.shared import complain, given, say
 from crmbridge.errors import CRMBridgeError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (setup, runs, learned, serve):
+for _module in (setup, runs, learned, store, serve):
     _module.add_to(app)
 
 

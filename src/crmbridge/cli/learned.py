@@ -79,13 +79,16 @@ def forget(name: Name, object_name: Object, record: RecordId, as_json: Json = Fa
     """Erase one person or record from lake and ledger."""
     with bridge() as opened:
         erased = opened.forget(name, object_name, record)
+        copies = opened.copies(name)
     if as_json:
-        write_json({"erased": erased})
+        write_json({"erased": erased, "copies": copies})
     else:
         say(
             f"Erased {object_name} {record} in {erased:,} places. While the CRM still has it, a later pull "
             "may bring it back."
         )
+        for copy in copies:
+            say(f"Not touched, for you to delete: the {copy.kind} of {copy.made_at:%Y-%m-%d} in {copy.place}")
 
 
 def add_to(app: typer.Typer) -> None:
