@@ -472,7 +472,6 @@ class Bridge:
         self.connection(name)
         try:
             with self.ledger.lease(f"connection/{name}"), self._session(name) as session:
-                session.lake.claim()
                 yield session
         finally:
             self.look([name])

@@ -338,6 +338,7 @@ def _run(
         session.log("run finished", run=work.run, status=status, seconds=calls["seconds"])
 
     try:
+        session.lake.claim()
         yield work
     except StoppedError:
         session.ledger.add_calls(work.run, session.context.calls.new())
