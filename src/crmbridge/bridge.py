@@ -22,6 +22,7 @@ from crmbridge.plugins import Plugins
 from crmbridge.report.explain import Explanation, explain
 from crmbridge.report.export import export
 from crmbridge.report.html import write_report
+from crmbridge.report.texts import LANGUAGES
 from crmbridge.schedule.budget import Forecast
 from crmbridge.schedule.watchman import Watchman
 from crmbridge.secrets import LedgerNotes, Secrets
@@ -339,10 +340,37 @@ class Bridge:
         self.models(name, object_name, metric=metric)
         return self.ledger.revert(name, metric, _object(object_name))
 
-    def report(self, name: str, path: Path, *, at: datetime | None = None) -> Path:
-        """Write the HTML report."""
-        zone, moment = self.connection(name).zone, self._moment(name, at)
-        written = write_report(self.ledger, self.lake, name, path, moment=moment, zone=zone)
+    def report(
+        self,
+        name: str,
+        path: Path,
+        *,
+        at: datetime | None = None,
+        language: str | None = None,
+        anonymous: bool = False,
+    ) -> Path:
+        """Write the HTML report, in the connection's language unless another is given.
+
+        `anonymous` leaves out every name of a person, company, deal or team.
+        """
+        connection = self.connection(name)
+        spoken = language or connection.settings.metrics.language
+        if spoken not in LANGUAGES:
+            raise SettingsError(
+                f"there is no report in the language {spoken!r}.",
+                connection=name,
+                remedy=f"Choose among {', '.join(LANGUAGES)}.",
+            )
+        written = write_report(
+            self.ledger,
+            self.lake,
+            name,
+            path,
+            moment=self._moment(name, at),
+            zone=connection.zone,
+            language=spoken,
+            nameless=anonymous,
+        )
         self.ledger.add_copy(name, "report", str(written.absolute()))
         return written
 

@@ -9,18 +9,34 @@ import pyarrow as pa
 
 from crmbridge.report.cards import CalibrationBin, Card, Estimate
 from crmbridge.report.data import (
+    BACKTEST,
     BINS,
+    BOTTLENECKS,
+    CHANGES,
     COVERAGES,
     DEALS,
+    EDGES,
+    FIELDS,
+    FORECAST,
     FUNNEL,
     GROUPS,
     LEADS,
+    MARKET,
     MONTHS,
+    MOVED,
+    MOVEMENT,
+    NODES,
+    QUARTERS,
     REJECTED,
+    REPAIR,
     REPS,
+    SEGMENTS,
     SET_ASIDE,
+    SLIPPING,
     STAGES,
     TRENDS,
+    VELOCITY,
+    Quality,
     ReportData,
     Scores,
     Written,
@@ -82,6 +98,9 @@ def sample() -> ReportData:
     reps = []
     for i in range(12):
         row: dict = {
+            "won": 10.0,
+            "won_amount": 120_000.0,
+            "follow_up_hours": 200.0,
             "id": f"R{i}",
             "name": f"{REPS_NAMED[i]} Example",
         }
@@ -174,10 +193,42 @@ def sample() -> ReportData:
                     "deals": n,
                     "amount": n * 21_000.0,
                     "expected": n * 21_000.0 * p,
+                    "variance": n * 21_000.0**2 * p * (1 - p),
                 }
                 for stage, p in (("Qualified", 0.2), ("Proposal", 0.45), ("Negotiation", 0.7))
                 for stuck, n in ((False, 60), (True, 23))
             ],
+        ),
+        changes=_changes(),
+        **_process(),
+        **_outlook(),
+        **_customers(),
+        **_market(),
+        quality=(
+            Quality(
+                "lead",
+                {"records": 4000.0, "data_quality": 93.5, "with_issues": 812.0, "duplicate_records": 17.0},
+                _table(
+                    FIELDS,
+                    [
+                        {"field": "phone", "filled": 0.69, "kept": True, "not_valid": 3},
+                        {"field": "title", "filled": 0.01, "kept": False, "not_valid": 0},
+                    ],
+                ),
+                _table(
+                    REPAIR,
+                    [
+                        {
+                            "field": "phone",
+                            "missing": 353,
+                            "known": 900,
+                            "gain": 0.019,
+                            "low": 0.011,
+                            "high": 0.026,
+                        }
+                    ],
+                ),
+            ),
         ),
         deals=_table(DEALS, deals),
         deals_open=249,
@@ -241,3 +292,258 @@ def sample() -> ReportData:
         ),
         runs=(Run(9, "acme", "sync", MOMENT, MOMENT, MOMENT, "done", 1, {}, None),),
     )
+
+
+def _changes() -> pa.Table:
+    rows = (
+        ("bottleneck", "Proposal", 270_000.0, "money", "EUR", "Half of the deals need 17 days."),
+        ("follow_up", "Ana Example", 150_000.0, "money", "EUR", "Ana Example wins 0.045 deals an hour."),
+        ("channel", "call", 90.0, "outcomes", None, "90 outcomes."),
+    )
+    return _table(
+        CHANGES,
+        [
+            {
+                "change": change,
+                "subject": subject,
+                "worth": worth,
+                "worth_low": worth * 0.8,
+                "worth_high": worth * 1.2,
+                "unit": unit,
+                "currency": currency,
+                "evidence": evidence,
+            }
+            for change, subject, worth, unit, currency, evidence in rows
+        ],
+    )
+
+
+def _process() -> dict:
+    stages = ("Qualified", "Proposal", "Negotiation")
+    lost_days = {"Qualified": (900.0, 800.0, 1000.0), "Proposal": (5400.0, 4700.0, 6100.0)}
+    return {
+        "bottlenecks": _table(
+            BOTTLENECKS,
+            [
+                {
+                    "stage": stage,
+                    "stays": 400,
+                    "best_days": 6.5,
+                    "typical_days": 17.0,
+                    "deal_days_lost": middle,
+                    "deal_days_lost_low": low,
+                    "deal_days_lost_high": high,
+                    "money_delayed": middle * 50,
+                    "money_delayed_low": low * 50,
+                    "money_delayed_high": high * 50,
+                    "win_rate": 0.4,
+                    "is_bottleneck": stage == "Proposal",
+                    "is_sure": stage == "Proposal",
+                }
+                for stage, (middle, low, high) in lost_days.items()
+            ],
+        ),
+        "nodes": _table(
+            NODES,
+            [
+                {
+                    "stage": stage,
+                    "place": place + 1,
+                    "kind": "stage",
+                    "deals": 1900 - 500 * place,
+                    "visits": 2000 - 500 * place,
+                    "returned": 41 * (place == 0),
+                    "open": 83,
+                    "median_days": 9.5,
+                }
+                for place, stage in enumerate(stages)
+            ]
+            + [
+                {"stage": "Won", "kind": "won", "deals": 731, "visits": 731, "returned": 0, "open": 0},
+                {"stage": "Lost", "kind": "lost", "deals": 940, "visits": 940, "returned": 0, "open": 0},
+            ],
+        ),
+        "edges": _table(
+            EDGES,
+            [
+                {
+                    "from_stage": start,
+                    "to_stage": end,
+                    "kind": kind,
+                    "moves": moves,
+                    "deals": moves,
+                    "share": 0.5,
+                    "median_days": days,
+                }
+                for start, end, kind, moves, days in (
+                    ("Qualified", "Proposal", "forward", 1400, 9.5),
+                    ("Proposal", "Negotiation", "forward", 900, 17.0),
+                    ("Negotiation", "Won", "end", 731, 11.0),
+                    ("Qualified", "Negotiation", "skip", 60, 4.0),
+                    ("Proposal", "Qualified", "back", 41, 21.0),
+                    ("Proposal", "Lost", "end", 406, 30.0),
+                )
+            ],
+        ),
+    }
+
+
+def _outlook() -> dict:
+    months = [f"{2026 + m // 12}-{m % 12 + 1:02d}" for m in range(2, 14)]
+    past = [f"{2025 + m // 12}-{m % 12 + 1:02d}" for m in range(2, 14)]
+    return {
+        "forecast": _table(
+            FORECAST,
+            [
+                {
+                    "month": month,
+                    "p10": 210_000.0 + m,
+                    "p50": 300_000.0,
+                    "p90": 410_000.0,
+                    "mean": 305_000.0,
+                    "from_open_deals": 200_000.0,
+                    "from_new_deals": 105_000.0,
+                    "won_so_far": 120_000.0 if m == 0 else 0.0,
+                    "currency": "EUR",
+                }
+                for m, month in enumerate(months)
+            ],
+        ),
+        "backtest": _table(
+            BACKTEST,
+            [
+                {
+                    "month": month,
+                    "months": length,
+                    "p10": 180_000.0,
+                    "p50": 250_000.0,
+                    "p90": 330_000.0,
+                    "actual": 400_000.0 if m == 3 else 240_000.0,
+                    "naive": 260_000.0,
+                }
+                for m, month in enumerate(past)
+                for length in (1, 3)
+            ],
+        ),
+        "velocity": _table(
+            VELOCITY,
+            [
+                {
+                    "until": until,
+                    "open_deals": 240,
+                    "win_rate": 0.4,
+                    "mean_amount": 20_000.0,
+                    "days_to_win": 60.0,
+                    "per_day": 32_000.0 * factor,
+                    "currency": "EUR",
+                }
+                for until, factor in (("2026-01-01", 0.9), ("2026-03-31", 1.0))
+            ],
+        ),
+    }
+
+
+def _customers() -> dict:
+    return {
+        "segments": _table(
+            SEGMENTS,
+            [
+                {
+                    "segment": segment,
+                    "customers": customers,
+                    "share": customers / 300,
+                    "spent": spent,
+                    "share_of_spent": spent / 3e6,
+                    "median_days_since_order": 26.0,
+                    "median_orders": 9.0,
+                }
+                for segment, customers, spent in (("Best customers", 100, 2e6), ("Slipping away", 200, 1e6))
+            ],
+        ),
+        "slipping": _table(
+            SLIPPING,
+            [
+                {
+                    "record_id": f"A{i}",
+                    "name": name,
+                    "orders": 12,
+                    "spent": 90_000.0,
+                    "days_since_order": 300.0,
+                    "usual_days": 36.5,
+                    "pause_chance": 0.01,
+                    "value_12m": 5_000.0,
+                    "value_low": 0.0,
+                    "value_high": 9_000.0,
+                    "mean_order": 7_500.0,
+                }
+                for i, name in enumerate(AWKWARD)
+            ],
+        ),
+        "movement": _table(
+            MOVEMENT,
+            [{"from_segment": "Best customers", "to_segment": "Slipping away", "customers": 12, "days": 90}],
+        ),
+        "values": {"customers": 300.0, "value_12m": 1.2e6},
+        "orders_currency": "EUR",
+    }
+
+
+def _market() -> dict:
+    return {
+        "market": _table(
+            MARKET,
+            [
+                {
+                    "dimension": dimension,
+                    "group": group,
+                    "closed": 141,
+                    "won": 42,
+                    "measure": "win_rate",
+                    "value": rate,
+                    "low": rate - 0.06,
+                    "high": rate + 0.06,
+                    "others": 0.28,
+                    "p_value": 0.01,
+                    "q_value": 0.02,
+                    "stands_out": stands,
+                }
+                for dimension, group, rate, stands in (
+                    ("industry", "Machines", 0.5, "above"),
+                    ("team", AWKWARD[1], 0.3, None),
+                )
+            ],
+        ),
+        "quarters": _table(
+            QUARTERS,
+            [
+                {
+                    "quarter": quarter,
+                    "closed": 200,
+                    "won": 60,
+                    "win_rate": rate,
+                    "win_rate_low": rate - 0.05,
+                    "win_rate_high": rate + 0.05,
+                    "won_value": 9e5,
+                    "mean_value": 15_000.0,
+                    "median_days": 90.0,
+                }
+                for quarter, rate in (("2025-Q3", 0.30), ("2025-Q4", 0.27))
+            ],
+        ),
+        "moved": _table(
+            MOVED,
+            [
+                {
+                    "quarter": "2025-Q4",
+                    "before_quarter": "2025-Q3",
+                    "dimension": "industry",
+                    "measure": "win_rate",
+                    "before": 0.30,
+                    "after": 0.27,
+                    "change": -0.03,
+                    "mix": -0.02,
+                    "within": -0.01,
+                }
+            ],
+        ),
+    }

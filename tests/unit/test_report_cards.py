@@ -14,6 +14,7 @@ from crmbridge.model.results import Model
 from crmbridge.report.cards import card_of
 from crmbridge.report.html import contests
 from crmbridge.report.terminal import model_card
+from crmbridge.report.words import ENGLISH
 from crmbridge.store.ledger import StoredModel
 from tests.unit.need_organisation import NOW, frame, leads
 from tests.unit.test_need_arena import organisation_with_rival
@@ -54,7 +55,7 @@ def test_a_rival_who_is_ahead_is_said_to_be_on_the_terminal_and_in_the_report(wi
     text = _text(model_card(_stored(with_rival)))
     (line,) = [line for line in text.splitlines() if line.startswith("IqScore")]
     assert line.rstrip().endswith("yes")
-    ours, theirs = contests(card_of(with_rival))
+    ours, theirs = contests(ENGLISH, card_of(with_rival))
     assert (ours[0], ours[-1]) == ("crmbridge", "")
     assert (theirs[0], theirs[-1]) == ("IqScore", "yes")
     assert all("to" in cell for cell in theirs[2:5])
@@ -64,7 +65,7 @@ def test_a_rival_not_known_in_time_is_said_to_be_waited_for() -> None:
     frame_ = organisation_with_rival("IqScore", knows=1.0, first_pull=True, number=700)
     model = NeedMetric(MetricSettings()).fit("lead", frame_)
     assert "too few known in time so far" in _text(model_card(_stored(model)))
-    assert contests(card_of(model))[0][2] == "too few known in time so far"
+    assert contests(ENGLISH, card_of(model))[0][2] == "too few known in time so far"
 
 
 def test_the_model_in_use_before_stands_beside_the_new_one() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmbridge.report import words
+from crmbridge.report.words import ENGLISH
 
 
 @pytest.mark.parametrize(
@@ -30,19 +31,19 @@ def test_only_certainty_is_shown_as_0_or_100_percent(share: float, shown: str) -
     ],
 )
 def test_money_is_short_and_carries_its_currency(amount: float, currency: str | None, shown: str) -> None:
-    assert words.money(amount, currency) == shown
+    assert ENGLISH.money(amount, currency) == shown
 
 
 @given(st.floats(0.01, 1e12))
 def test_a_short_amount_is_within_half_a_percent_of_the_amount(amount: float) -> None:
-    text = words.money(amount, None).replace(",", "")
+    text = ENGLISH.money(amount, None).replace(",", "")
     number, _, step = text.partition("\u00a0")
     shown = float(number) * {"": 1, "k": 1e3, "M": 1e6, "bn": 1e9}[step]
     assert shown == pytest.approx(amount, rel=0.0051, abs=0.5)
 
 
 def test_sums_of_several_currencies_stand_side_by_side() -> None:
-    assert words.moneys([(1200, "EUR"), (300, "USD")]) == "€1.2\u00a0k and $300"
+    assert ENGLISH.moneys([(1200, "EUR"), (300, "USD")]) == "€1.2\u00a0k and $300"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_sums_of_several_currencies_stand_side_by_side() -> None:
     [([], ""), (["a"], "a"), (["a", "b", "c", "d"], "a, b, c and d"), (list("abcdef"), "a, b, c and 3 more")],
 )
 def test_long_lists_are_cut_with_the_number_left_out(names: list[str], shown: str) -> None:
-    assert words.some(names) == shown
+    assert ENGLISH.some(names) == shown
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,17 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file.", metavar="FILE")] = Path(
         "report.html"
     ),
+    language: Annotated[
+        str | None, typer.Option(help="en or zh; else the connection's.", metavar="LANGUAGE")
+    ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Without the names of people, companies, deals and teams.")
+    ] = False,
     at: At = None,
 ) -> None:
     """Write the HTML report: one file, no network."""
     with bridge() as opened:
-        path = opened.report(name, output, at=moment(at))
+        path = opened.report(name, output, at=moment(at), language=language, anonymous=anonymous)
     say(f"Wrote {path}")
 
 

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from crmbridge.model.fields import result_schema
 from crmbridge.model.records import OBJECTS, ObjectName
-from crmbridge.report import words
 from crmbridge.report.cards import card_of
 from crmbridge.report.data import (
     BIN,
@@ -28,6 +27,7 @@ from crmbridge.report.data import (
     LEADS,
     LEADS_STAGE,
     MONTHS,
+    NO_STAGE,
     REJECTED,
     REPS,
     SET_ASIDE,
@@ -36,7 +36,7 @@ from crmbridge.report.data import (
     Scores,
     Written,
 )
-from crmbridge.report.further import further
+from crmbridge.report.metric_tables import metric_tables
 from crmbridge.report.reading import Reader
 from crmbridge.store.lake import Lake
 from crmbridge.store.ledger import Ledger, Plan, Run
@@ -48,6 +48,7 @@ ROWS_SHOWN: Final = 20
 MONTHS_SHOWN: Final = 13
 """A year, and the month a year before."""
 RUNS_LOOKED_AT: Final = 200
+GROUPINGS: Final = ("team", "deal_type", "channel")
 SCORED: Final[tuple[ObjectName, ...]] = ("lead", "deal", "account")
 
 _MOMENT: Final = pa.timestamp("us", tz="UTC")
@@ -67,6 +68,7 @@ def collect(
     reader = Reader(ledger, lake, connection, moment)
     leads, lead_row = _leads(reader)
     deals = _deals(reader)
+    stages = reader.listing("pipeline/deal/funnel", FUNNEL)
     counted = {name: reader.count(name) for name in OBJECTS}
     runs = tuple(ledger.runs(connection, limit=RUNS_LOOKED_AT))
     read_by = next((run for run in runs if _read_anything(run)), None)
@@ -80,9 +82,10 @@ def collect(
         cards=tuple(
             card_of(stored.model) for name in SCORED if (stored := ledger.published(connection, "need", name))
         ),
-        funnel=_funnel(reader, lead_row),
+        funnel=_funnel(stages, lead_row),
         figures=_figures(reader),
-        stages=_stages(deals, _stage_order(reader)),
+        stages=_stages(deals, stages["stage"].to_pylist()),
+        **metric_tables(reader),
         deals=_best_deals(reader, deals),
         deals_open=deals.num_rows,
         leads=_best_leads(reader, leads),
@@ -91,7 +94,6 @@ def collect(
         team=_team(reader),
         groups=_groups(reader),
         months=_months(reader),
-        sections=further(reader),
         set_aside=_set_aside(ledger, read_by),
         set_aside_counts=ledger.set_aside_counts(read_by.id) if read_by else {},
         read_by=read_by,
@@ -174,7 +176,7 @@ def _best_leads(reader: Reader, leads: pa.Table) -> pa.Table:
 def _deals(reader: Reader) -> pa.Table:
     """The open deals with their score and their place in the pipeline.
 
-    `expected` is chance x amount; null where one of the two is not known.
+    `expected` is chance x amount, `variance` that of what comes; null where one of the two is not known.
     """
     schema = pa.schema(
         [
@@ -194,17 +196,21 @@ def _deals(reader: Reader) -> pa.Table:
     found = found.join(_scored(reader, "deal"), "id")
     found = found.join(_results(reader, "pipeline", "deal", ("days_in_stage", "typical_days", "stuck")), "id")
     expected = pc.divide(pc.multiply(found["score"], found["amount"]), 100.0)
+    failing = pc.subtract(1.0, pc.divide(found["score"], 100.0))
+    variance = pc.multiply(pc.multiply(expected, found["amount"]), failing)
     stuck = found["stuck"].fill_null(False)
-    return found.drop_columns(["stuck"]).append_column("stuck", stuck).append_column("expected", expected)
+    found = found.drop_columns(["stuck"]).append_column("stuck", stuck)
+    return found.append_column("expected", expected).append_column("variance", variance)
 
 
 def _stages(deals: pa.Table, order: Sequence[str]) -> pa.Table:
     """Sums of the open deals by stage, currency and stuck or not, in the stages' order."""
     keys = ["stage", "currency", "stuck"]
-    sums = [("id", "count"), ("amount", "sum"), ("expected", "sum")]
-    grouped = deals.group_by(keys).aggregate(sums).rename_columns([*keys, "deals", "amount", "expected"])
+    sums = [("id", "count"), ("amount", "sum"), ("expected", "sum"), ("variance", "sum")]
+    names = [*keys, "deals", "amount", "expected", "variance"]
+    grouped = deals.group_by(keys).aggregate(sums).rename_columns(names)
     place = {stage: number for number, stage in enumerate(order)}
-    rows = [{**row, "stage": row["stage"] or "No stage"} for row in grouped.to_pylist()]
+    rows = [{**row, "stage": row["stage"] or NO_STAGE} for row in grouped.to_pylist()]
     rows.sort(key=lambda row: (row["stage"], row["currency"] or "", row["stuck"]))
     rows.sort(key=lambda row: place.get(row["stage"], len(place)))
     return pa.Table.from_pylist(rows, STAGES)
@@ -232,16 +238,8 @@ def _best_deals(reader: Reader, deals: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, DEALS)
 
 
-def _funnel(reader: Reader, leads: dict[str, Any] | None) -> pa.Table:
-    stages = reader.table("table/pipeline/deal/funnel", pa.schema([("id", pa.string()), *FUNNEL]))
-    rows = sorted(stages.to_pylist(), key=lambda row: int(row["id"]))
-    return pa.Table.from_pylist([*([leads] if leads else []), *rows], FUNNEL)
-
-
-def _stage_order(reader: Reader) -> list[str]:
-    schema = pa.schema([("id", pa.string()), ("stage", pa.string())])
-    rows = reader.table("table/pipeline/deal/funnel", schema).to_pylist()
-    return [row["stage"] for row in sorted(rows, key=lambda row: int(row["id"]))]
+def _funnel(stages: pa.Table, leads: dict[str, Any] | None) -> pa.Table:
+    return pa.Table.from_pylist([*([leads] if leads else []), *stages.to_pylist()], FUNNEL)
 
 
 def _figures(reader: Reader) -> dict[str, float | None]:
@@ -270,8 +268,7 @@ def _groups(reader: Reader) -> dict[str, pa.Table]:
     """The teams, deal types and channels, where there are any."""
     found = {
         grouping: reader.table(f"table/efficiency/rep/efficiency_by_{grouping}", GROUPS)
-        for grouping in words.GROUPINGS
-        if grouping != "rep"
+        for grouping in GROUPINGS
     }
     return {grouping: rows for grouping, rows in found.items() if rows.num_rows}
 

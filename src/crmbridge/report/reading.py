@@ -28,6 +28,18 @@ class Reader:
         batches = self.lake.scan(self.connection, object_name, schema.names, at=self.moment)
         return pa.Table.from_batches([batch.cast(schema) for batch in batches], schema)
 
+    def listing(self, name: str, schema: pa.Schema) -> pa.Table:
+        """A metric's table about the organisation (`pipeline/deal/funnel`), in its own order."""
+        found = self.table(f"table/{name}", pa.schema([("id", pa.string()), *schema]))
+        order = pc.sort_indices(found["id"].cast(pa.int64()))
+        return found.take(order).select(schema.names)
+
+    def figures(self, name: str) -> dict[str, float]:
+        """A table of figures of the whole: name and value."""
+        schema = pa.schema([("figure", pa.string()), ("value", pa.float64())])
+        rows = self.listing(name, schema).to_pylist()
+        return {row["figure"]: row["value"] for row in rows if row["value"] is not None}
+
     def rows(self, object_name: str, schema: pa.Schema, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """The rows of these ids, by id. Everything else is passed over batch by batch."""
         wanted = pa.array(sorted(set(ids)), pa.string())

@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup, escape
 
+from crmbridge.report.figures import Cell
+
 Spec = dict[str, Any]
 
 WIDE: Final = 720
@@ -81,10 +83,29 @@ class Chart:
     """A drawing with the words that go with it; the same numbers as a table for who can't see it."""
 
     title: str
-    sentence: str
+    sentence: str | Markup
     drawing: Markup
     head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Cell]]
+
+
+def chart(
+    title: str,
+    sentence: str | Markup,
+    spec: Callable[[int], Spec],
+    head: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    wide: int = 720,
+) -> Chart:
+    """A chart from its specification at a width; its title and sentence are what a screen reader says."""
+    return Chart(title, sentence, draw(spec, spoken(title, sentence), wide=wide), head, rows)
+
+
+def spoken(title: str, sentence: str | Markup) -> str:
+    """The text alternative of a drawing."""
+    plain = sentence.striptags() if isinstance(sentence, Markup) else sentence
+    return f"{title}. {plain}"
 
 
 def draw(spec: Callable[[int], Spec], label: str, *, wide: int = WIDE) -> Markup:

@@ -18,6 +18,7 @@ from crmbridge.model.columns import ATTRIBUTE_PREFIX
 from crmbridge.report import words
 from crmbridge.report.cards import Card, Drift, Estimate, card_of
 from crmbridge.report.explain import Explanation
+from crmbridge.report.words import ENGLISH
 from crmbridge.store.ledger import StoredModel
 
 VISIBLE: Final = 0.005
@@ -154,7 +155,7 @@ def model_card(stored: StoredModel) -> RenderableType:
 def _need(card: Card) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(f"predicts whether {card.target}\n", style="dim")]
     parts += [Text(sentence, style="bold") for sentence in card.verdict]
-    facts = {"learned from": f"{words.many(card.outcomes, 'outcome')}, {card.positives:,} of them good"}
+    facts = {"learned from": f"{ENGLISH.many(card.outcomes, 'outcome')}, {card.positives:,} of them good"}
     if card.since and card.until:
         facts["between"] = f"{card.since[:10]} and {card.until[:10]}"
     facts["tested on"] = f"{card.tested_on:,} it had not seen"

@@ -6,12 +6,15 @@ from collections import Counter
 
 import pyarrow as pa
 
-from crmbridge.report import words
 from crmbridge.report.data import COVERAGES, TRENDS
-from crmbridge.report.svg import NARROW, ROW, Chart, Spec, draw, values
+from crmbridge.report.figures import Figure, sentence
+from crmbridge.report.svg import NARROW, ROW, Chart, Spec, chart, values
+from crmbridge.report.words import Words, percent, significant
 
 
-def efficiency(groups: pa.Table, key: str, overall: float | None, grouping: str = "rep") -> Chart | None:
+def efficiency(
+    words: Words, groups: pa.Table, key: str, overall: float | None, grouping: str = "rep"
+) -> Chart | None:
     """One efficiency per rep (or team, deal type, channel) with its interval, best first; None where it is
     known of nobody, or for groups that are not reps, of fewer than two. `overall` is the organisation's.
     """
@@ -19,34 +22,38 @@ def efficiency(groups: pa.Table, key: str, overall: float | None, grouping: str 
     if len(rows) < (1 if grouping == "rep" else 2):
         return None
     rows.sort(key=lambda row: -row[key])
-    kind, unit = words.EFFICIENCIES[key]
-    one, of_all, by = words.GROUPINGS[grouping]
-    name = kind + by
+    kind, unit = words.efficiency(key)
+    one, of_all, by = words.grouping(grouping)
     above = [row for row in rows if overall is not None and row[f"{key}_low"] > overall]
     below = [row for row in rows if overall is not None and row[f"{key}_high"] < overall]
-    sentence = f"{unit.capitalize()}."
+    said = [f"{_capital(unit)}."]
     if overall is not None:
-        sentence += f" {of_all}: {words.significant(overall, 3)}."
+        said.append(words.text("{who}: {rate}.", who=of_all, rate=significant(overall, 3)))
         if above:
-            sentence += f" Clearly above it: {words.some([row['name'] for row in above])}."
+            said.append(
+                words.text("Clearly above it: {names}.", names=words.some([row["name"] for row in above]))
+            )
         if below:
-            sentence += f" Clearly below it: {words.some([row['name'] for row in reversed(below)])}."
+            names = words.some([row["name"] for row in reversed(below)])
+            said.append(words.text("Clearly below it: {names}.", names=names))
         if not above and not below:
-            sentence += f" {'Nobody' if grouping == 'rep' else 'None'} can be told apart from it."
-    for trend in ("rising", "falling"):
+            nobody = "Nobody can be told apart from it." if grouping == "rep" else None
+            said.append(words.text(nobody or "None can be told apart from it."))
+    for trend, text in (
+        ("rising", "Rising since the window before: {names}."),
+        ("falling", "Falling since the window before: {names}."),
+    ):
         moved = [row["name"] for row in rows if row[TRENDS[key]] == trend]
         if moved:
-            sentence += f" {trend.capitalize()} since the window before: {words.some(moved)}."
+            said.append(words.text(text, names=words.some(moved)))
     top = max(row[f"{key}_high"] for row in rows) * 1.05
-    names = Counter(row["name"] for row in rows)
+    names_met = Counter(row["name"] for row in rows)
     drawn = [
         {
-            "rep": row["name"] if names[row["name"]] == 1 else f"{row['name']} ({row['id']})",
+            "rep": row["name"] if names_met[row["name"]] == 1 else f"{row['name']} ({row['id']})",
             "rate": row[key],
             "low": row[f"{key}_low"],
             "high": row[f"{key}_high"],
-            "coverage": row[COVERAGES[key]],
-            "trend": row[TRENDS[key]],
             "clear": row in above or row in below,
         }
         for row in rows
@@ -101,47 +108,65 @@ def efficiency(groups: pa.Table, key: str, overall: float | None, grouping: str 
             "layer": layers,
         }
 
-    return Chart(
-        name,
-        sentence,
-        draw(spec, f"{name}. {sentence}", wide=NARROW),
+    table = "efficiency_rep" if grouping == "rep" else f"efficiency_rep_efficiency_by_{grouping}"
+
+    def figure(row: dict, column: str, text: str) -> Figure:  # type: ignore[type-arg]
+        place = (("id", row["id"]),) if grouping == "rep" else (("name", row["name"]),)
+        return Figure(text, row[column], table, column, place)
+
+    return chart(
+        kind + by,
+        " ".join(said),
+        spec,
         (
             one,
-            unit.capitalize(),
-            f"90{words.NBSP}% interval",
-            words.COVERAGES[key],
-            "Since the window before",
+            _capital(unit),
+            words.text("90 % interval"),
+            words.coverage(key),
+            words.text("Since the window before"),
         ),
         [
             (
-                row["rep"],
-                words.significant(row["rate"], 3),
-                f"{words.significant(row['low'], 3)} to {words.significant(row['high'], 3)}",
-                "" if row["coverage"] is None else words.percent(row["coverage"]),
-                row["trend"] or "",
+                shown["rep"],
+                figure(row, key, significant(row[key], 3)),
+                sentence(
+                    words,
+                    "{low} to {high}",
+                    low=figure(row, f"{key}_low", significant(row[f"{key}_low"], 3)),
+                    high=figure(row, f"{key}_high", significant(row[f"{key}_high"], 3)),
+                ),
+                ""
+                if row[COVERAGES[key]] is None
+                else figure(row, COVERAGES[key], percent(row[COVERAGES[key]])),
+                words.name(row[TRENDS[key]]),
             )
-            for row in drawn
+            for shown, row in zip(drawn, rows, strict=True)
         ],
+        wide=NARROW,
     )
 
 
-def by_month(months: pa.Table, key: str) -> Chart | None:
+def by_month(words: Words, months: pa.Table, key: str) -> Chart | None:
     """The organisation's efficiency month by month with its interval; None with fewer than three months."""
     rows = [row for row in months.to_pylist() if row[key] is not None]
     if len(rows) < 3:
         return None
-    name, unit = words.EFFICIENCIES[key]
+    name, unit = words.efficiency(key)
     first, last = rows[0], rows[-1]
-    sentence = (
-        f"{words.month(last['period'])}: {words.significant(last[key], 3)} {unit}; "
-        f"{words.month(first['period'])}: {words.significant(first[key], 3)}."
-    )
     if last[f"{key}_low"] > first[f"{key}_high"]:
-        sentence += " It has gone up."
+        verdict = "It has gone up."
     elif last[f"{key}_high"] < first[f"{key}_low"]:
-        sentence += " It has gone down."
+        verdict = "It has gone down."
     else:
-        sentence += " The two intervals overlap: no change is shown."
+        verdict = "The two intervals overlap: no change is shown."
+    said = words.text(
+        "{last_month}: {last} {unit}; {first_month}: {first}.",
+        last_month=words.month(last["period"]),
+        last=significant(last[key], 3),
+        unit=unit,
+        first_month=words.month(first["period"]),
+        first=significant(first[key], 3),
+    )
     drawn = [
         {
             "month": f"{row['period']}-01",
@@ -166,7 +191,7 @@ def by_month(months: pa.Table, key: str) -> Chart | None:
                     "field": "month",
                     "type": "temporal",
                     "timeUnit": "utcyearmonth",
-                    "axis": {"title": None, "grid": False, "tickCount": 4, "format": "%b %y"},
+                    "axis": {"title": None, "grid": False, "tickCount": 4, "format": "%Y-%m"},
                 }
             },
             "layer": [
@@ -181,18 +206,30 @@ def by_month(months: pa.Table, key: str) -> Chart | None:
             ],
         }
 
-    title = f"{name} by month"
-    return Chart(
-        title,
-        sentence,
-        draw(spec, f"{title}. {sentence}", wide=NARROW),
-        ("Month", unit.capitalize(), f"90{words.NBSP}% interval"),
+    def figure(row: dict, column: str) -> Figure:  # type: ignore[type-arg]
+        place = (("period", row["period"]),)
+        return Figure(
+            significant(row[column], 3), row[column], "efficiency_rep_efficiency_by_period", column, place
+        )
+
+    return chart(
+        words.text("{name} by month", name=name),
+        f"{said} {words.text(verdict)}",
+        spec,
+        (words.text("Month"), _capital(unit), words.text("90 % interval")),
         [
             (
                 row["period"],
-                words.significant(row[key], 3),
-                f"{words.significant(row[f'{key}_low'], 3)} to {words.significant(row[f'{key}_high'], 3)}",
+                figure(row, key),
+                sentence(
+                    words, "{low} to {high}", low=figure(row, f"{key}_low"), high=figure(row, f"{key}_high")
+                ),
             )
             for row in rows
         ],
+        wide=NARROW,
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from crmbridge.report import words
 from crmbridge.report.cards import Card
 from crmbridge.report.data import BIN, Scores
-from crmbridge.report.svg import HALF, Chart, Spec, draw, values
+from crmbridge.report.figures import Figure
+from crmbridge.report.svg import HALF, Chart, Spec, chart, values
+from crmbridge.report.words import Words, number, percent
 
 _GRADES: Final = ("A", "B", "C", "D")
 
 
-def distribution(scores: Scores) -> Chart | None:
+def distribution(words: Words, scores: Scores) -> Chart | None:
     """How the scores of an object's open records spread, by grade; None where nothing is scored."""
     if not scores.scored:
         return None
-    found = [f"{number:,} have grade {grade}" for grade, number in scores.grades.items() if number]
-    sentence = f"Of {words.many(scores.scored, f'scored {scores.object}')}, {words.listed(found)}."
+    found = [
+        words.text("{n} have grade {grade}", n=f"{records:,}", grade=grade)
+        for grade, records in scores.grades.items()
+        if records
+    ]
+    said = words.text(
+        "Of {all}, {parts}.",
+        all=words.many(scores.scored, f"scored {scores.object}"),
+        parts=words.listed(found),
+    )
     if scores.abstained:
-        sentence += f" {scores.abstained:,} more {'has' if scores.abstained == 1 else 'have'} no score."
+        said += " " + words.text("Without a score: {n} more.", n=f"{scores.abstained:,}")
     drawn = [
         {"from": row["low"], "to": row["low"] + BIN, "grade": row["grade"], "records": row["records"]}
         for row in scores.bins.to_pylist()
@@ -35,7 +44,7 @@ def distribution(scores: Scores) -> Chart | None:
                     "field": "from",
                     "type": "quantitative",
                     "bin": {"binned": True, "step": BIN},
-                    "title": "Score",
+                    "title": words.text("Score"),
                     "scale": {"domain": [0, 100]},
                     "axis": {"values": [0, 20, 40, 60, 80, 100], "grid": False, "format": "d"},
                 },
@@ -43,13 +52,13 @@ def distribution(scores: Scores) -> Chart | None:
                 "y": {
                     "field": "records",
                     "type": "quantitative",
-                    "title": words.OBJECTS[scores.object][1].capitalize(),
+                    "title": words.things(scores.object).capitalize(),
                     "axis": {"tickCount": 4, "domain": False, "ticks": False, "format": ",d"},
                 },
                 "color": {
                     "field": "grade",
                     "type": "nominal",
-                    "legend": {"title": "Grade"},
+                    "legend": {"title": words.text("Grade")},
                     "scale": {
                         "domain": list(_GRADES),
                         "range": [f"var(--grade-{grade.lower()})" for grade in _GRADES],
@@ -58,30 +67,43 @@ def distribution(scores: Scores) -> Chart | None:
             },
         }
 
-    title = f"Scores of {words.OBJECTS[scores.object][1]}"
-    return Chart(
-        title,
-        sentence,
-        draw(spec, f"{title}. {sentence}", wide=HALF),
-        ("Score", "Grade", words.OBJECTS[scores.object][1].capitalize()),
-        [(f"{row['from']} to {row['to']}", row["grade"], words.number(row["records"])) for row in drawn],
+    def figure(row: dict[str, Any]) -> Figure:
+        place = (("object", scores.object), ("low", row["from"]), ("grade", row["grade"]))
+        return Figure(number(row["records"]), row["records"], "report", "scores", place)
+
+    return chart(
+        words.text("Scores of {objects}", objects=words.things(scores.object)),
+        said,
+        spec,
+        (words.text("Score"), words.text("Grade"), words.things(scores.object).capitalize()),
+        [
+            (words.text("{low} to {high}", low=row["from"], high=row["to"]), row["grade"], figure(row))
+            for row in drawn
+        ],
+        wide=HALF,
     )
 
 
-def calibration(card: Card) -> Chart | None:
+def calibration(words: Words, card: Card) -> Chart | None:
     """Whether what was said came true, on outcomes the model had not seen; None before there are any."""
     bins = card.calibration
     if not bins:
         return None
     hit = sum(group.low <= group.predicted <= group.high for group in bins)
-    sentence = (
-        f"What was said came true, within 90{words.NBSP}% intervals, in {hit} of {len(bins)} groups "
-        f"of {words.OBJECTS[card.object][1]} the model had not seen."
+    objects = words.things(card.object)
+    said = words.text(
+        "What was said came true, within 90 % intervals, in {hit} of {n} groups "
+        "of {objects} the model had not seen.",
+        hit=hit,
+        n=len(bins),
+        objects=objects,
     )
     total = sum(group.records for group in bins)
     off = sum((group.predicted - group.observed) * group.records for group in bins) / total * 100
     if abs(off) >= 1:
-        sentence += f" On average they were put {abs(off):.0f} points too {'high' if off > 0 else 'low'}."
+        high = "On average they were put {n} points too high."
+        low = "On average they were put {n} points too low."
+        said += " " + words.text(high if off > 0 else low, n=f"{abs(off):.0f}")
     drawn = [
         {
             "said": b.predicted * 100,
@@ -102,7 +124,7 @@ def calibration(card: Card) -> Chart | None:
         y = {
             "type": "quantitative",
             "scale": {"domain": [0, top], "nice": False},
-            "axis": axis("Came true", domain=False, ticks=False),
+            "axis": axis(words.text("Came true"), domain=False, ticks=False),
         }
         return {
             "height": 220,
@@ -135,7 +157,7 @@ def calibration(card: Card) -> Chart | None:
                             "field": "said",
                             "type": "quantitative",
                             "scale": {"domain": [0, top], "nice": False},
-                            "axis": axis("Chance the model gave", grid=False),
+                            "axis": axis(words.text("Chance the model gave"), grid=False),
                         },
                         "y": {"field": "true", **y},
                     },
@@ -143,19 +165,28 @@ def calibration(card: Card) -> Chart | None:
             ],
         }
 
-    title = f"Calibration for {words.OBJECTS[card.object][1]}"
-    return Chart(
-        title,
-        sentence,
-        draw(spec, f"{title}. {sentence}", wide=HALF),
-        ("Chance given", "Came true", f"90{words.NBSP}% interval", "Records"),
+    def figure(at: int, value: float, column: str, text: str) -> Figure:
+        place = (("object", card.object), ("bin", at))
+        return Figure(text, value, "ledger_models", column, place)
+
+    return chart(
+        words.text("Calibration for {objects}", objects=objects),
+        said,
+        spec,
+        (
+            words.text("Chance given"),
+            words.text("Came true"),
+            words.text("90 % interval"),
+            words.text("Records"),
+        ),
         [
             (
-                words.percent(b.predicted, 1),
-                words.percent(b.observed, 1),
-                f"{words.percent(b.low, 1)} to {words.percent(b.high, 1)}",
-                words.number(b.records),
+                figure(at, b.predicted, "calibration.predicted", percent(b.predicted, 1)),
+                figure(at, b.observed, "calibration.observed", percent(b.observed, 1)),
+                words.text("{low} to {high}", low=percent(b.low, 1), high=percent(b.high, 1)),
+                figure(at, b.records, "calibration.n", number(b.records)),
             )
-            for b in bins
+            for at, b in enumerate(bins)
         ],
+        wide=HALF,
     )
