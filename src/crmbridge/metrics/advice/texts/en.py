@@ -195,7 +195,7 @@ def channel(worst: str, best_: str, low_rate: float, high_rate: float, hours: fl
     return (
         f"Move time from {_KINDS.get(worst, worst)}s to {_KINDS.get(best_, best_)}s: {low_rate:.2f} positive "
         f"outcomes an hour against {high_rate:.2f}, the intervals do not overlap; {hours:,.0f} hours in the "
-        "window."
+        "window. An association, not proof: an outcome of the one need not be worth one of the other."
     )
 
 

@@ -191,6 +191,7 @@ def channel(worst: str, best_: str, low_rate: float, high_rate: float, hours: fl
     return (
         f"把时间从{_KINDS.get(worst, worst)}移到{_KINDS.get(best_, best_)}：每小时积极结果 {low_rate:.2f} 对 "
         f"{high_rate:.2f}，区间不重叠；期间共 {hours:,.0f} 小时。"
+        "这是关联，不是证明：两种渠道的结果价值未必相同。"
     )
 
 
