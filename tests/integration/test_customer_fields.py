@@ -17,6 +17,8 @@ MOMENT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CUSTOMER = ("segment", "p_alive", "value_12m", "value_low", "value_high")
 QUALITY = ("data_quality", "data_issues")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object], dict[str, object]]:

@@ -410,6 +410,7 @@ def walk(folder: Path, seed: int, steps: int, leads: int = 60) -> None:
         assert walker.as_of(moment) == found, f"what was known as of {moment} has changed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_months_of_runs_lose_nothing_and_make_nothing_up(tmp_path, seed):
     walk(tmp_path, seed, steps=25)

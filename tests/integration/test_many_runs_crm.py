@@ -387,6 +387,7 @@ def end(job: Installation, crm: Crm, run: Run) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False], ids=["before the call", "before its answer is read"])
 def test_a_kill_at_any_call_and_the_same_run_again_end_like_an_undisturbed_run(
     tmp_path: Path, before: bool
@@ -409,6 +410,7 @@ def test_a_kill_at_any_call_and_the_same_run_again_end_like_an_undisturbed_run(
     ORGS.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["apply", "undo"])
 def test_apply_and_undo_go_on_after_a_kill_at_any_call(tmp_path: Path, command: str) -> None:
     def prepared(name: str) -> tuple[Installation, Crm, Any]:

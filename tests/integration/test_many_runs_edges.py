@@ -317,6 +317,7 @@ def test_a_lake_that_was_lost_is_an_error_even_where_no_export_has_changed(job, 
     assert job.runs()[0].status == "failed"
 
 
+@pytest.mark.slow
 def test_after_hundreds_of_runs_files_are_few_and_all_is_still_known(job):
     job.change_settings('path = "exports"', 'path = "exports"\nguards = { max_changed = 1 }')
     for number in range(60):

@@ -60,8 +60,9 @@ def state(job: Installation) -> tuple[Any, ...]:
     return records, written, job.look(lambda ledger, lake: lake.check("acme"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commands", [["sync"], ["pull", "score", "plan", "apply"]], ids=" ".join)
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [7, 1])
 def test_a_disk_that_fills_up_at_any_instant_leaves_nothing_half_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[str], every: int
 ) -> None:

@@ -64,6 +64,7 @@ def test_the_posterior_is_that_of_integration_by_brute_force(counts: list[int], 
     assert found.high == pytest.approx(high, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("peers", "hours"), [(3, 4.0), (12, 15.0), (12, 60.0)])
 def test_intervals_cover_the_truth_in_87_to_93_percent_over_organisations_of_the_stated_prior(
     peers: int, hours: float

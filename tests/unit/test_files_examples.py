@@ -20,7 +20,9 @@ DECODERS: tuple[Decoder, ...] = ("bulk", "models")
 FOLDERS = {"maven": "maven-crm", "bank": "bank-marketing", "northwind": "northwind", "cdnow": "cdnow"}
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "cdnow" else name for name in FOLDERS]
+)
 def test_every_row_of_the_real_files_becomes_a_record_by_both_decoders_alike(name: str) -> None:
     folder = shared(f"data/{FOLDERS[name]}")
     for object_name in example(name, folder).objects():

@@ -307,6 +307,7 @@ def test_who_lost_the_lease_appends_nothing(leads: Leads) -> None:
     assert leads.scan("id", at=0) == [("1",)]
 
 
+@pytest.mark.slow
 def test_many_records_keep_apart_and_in_place(leads: Leads) -> None:
     """Enough for several slices of hashing, row groups and growths of the index."""
     number = 300_000

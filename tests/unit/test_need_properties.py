@@ -154,6 +154,7 @@ def _deals(draw: st.DrawFn) -> dict[ObjectName, list[Any]]:
     return {"deal": deals, "stage_change": changes, "account": accounts}
 
 
+@pytest.mark.slow
 @_CHECKED
 @given(_deals(), _ACTIVITIES)
 def test_any_deals_give_finite_scores_and_the_same_bytes(
