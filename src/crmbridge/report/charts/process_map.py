@@ -26,7 +26,7 @@ THINNEST, THICKEST = 1.5, 16.0
 LEAST: Final = 0.005
 """Moves that fewer than this share of all make are in the table only."""
 _TIMES: Final = 4
-_LETTER: Final = 7.2
+_LETTER: Final = 7.0
 
 Row = Mapping[str, Any]
 
@@ -210,7 +210,8 @@ def _draw(
             arrows.append(
                 _straight(plane, at, plane.middle + plane.half_across, at, plane.lost, wide, colour)
             )
-            labels.append(_label(plane, at, plane.lost - 14, number(row["moves"]), wide))
+            before_head = 34 if plane.standing else 18
+            labels.append(_label(plane, at, plane.lost - before_head, number(row["moves"]), wide))
         elif finish is None or finish == begin:
             continue
         elif 0 < finish - begin < gap * 1.5:
@@ -283,7 +284,7 @@ def _node(words: Words, plane: _Plane, node: _Node) -> Markup:
     ]
     if node.is_bottleneck:
         tag = words.text("bottleneck")
-        across = _LETTER * len(tag) + 14
+        across = _width(tag) + 14
         drawn += [
             Markup('<rect x="{}" y="{}" width="{}" height="18" rx="9" fill="var(--amber)"/>').format(
                 _n(x + wide / 2 - across / 2), _n(y - 16), _n(across)
@@ -354,7 +355,7 @@ def _label(
 
 def _tag(x: float, y: float, text: str) -> Markup:
     """A number on a ground of its own, so that lines below it don't cross it."""
-    wide = _LETTER * len(text) + 4
+    wide = _width(text) + 4
     ground = Markup('<rect x="{}" y="{}" width="{}" height="15" rx="3" fill="var(--card)"/>').format(
         _n(x - wide / 2), _n(y - 8), _n(wide)
     )
@@ -396,7 +397,7 @@ def _legend(words: Words, plane: _Plane, bounds: Sequence[float]) -> Markup:
             )
         )
         drawn.append(_text(x + 23, y, text, "start", quiet=True))
-        x += 34 + _LETTER * len(text)
+        x += 34 + _width(text)
     return Markup("").join(drawn)
 
 
@@ -430,12 +431,15 @@ def _text(
 
 def _fitting(text: str, width: float) -> str:
     """The text, cut where it would not fit."""
-    letters = 0.0
-    for place, sign in enumerate(text):
-        letters += 12.5 if ord(sign) > 0x2E80 else 6.9
-        if letters > width:
-            return f"{text[: max(1, place - 1)]}…"
+    for place in range(1, len(text) + 1):
+        if _width(text[:place]) > width:
+            return f"{text[: max(1, place - 2)]}…"
     return text
+
+
+def _width(text: str) -> float:
+    """The width of a text, a little more than it is; Chinese and Japanese signs are square."""
+    return sum(12.5 if ord(sign) > 0x2E80 else _LETTER for sign in text)
 
 
 def _n(value: float) -> str:
