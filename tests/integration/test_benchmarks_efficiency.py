@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.efficiency import CHECKED, make, same, with_metric, with_polars
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_metric_and_polars_have_the_same_sums(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def with_settings(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
 
     def made(extra: str) -> Admin:
-        admin = Admin(write_organisation(tmp_path, extra=extra), capsys)
+        admin = Admin(write_organisation(tmp_path, leads=80, extra=extra), capsys)
         edit(
             tmp_path / "exports" / "leads.csv",
             lambda rows: [

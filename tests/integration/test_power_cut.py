@@ -16,6 +16,8 @@ from tests.integration.many_runs import Installation
 from tests.organisation import MOMENT, write_organisation
 from tests.power import Disk, PowerCut
 
+pytestmark = pytest.mark.slow
+
 START = MOMENT + timedelta(minutes=10)
 
 

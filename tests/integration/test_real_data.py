@@ -172,6 +172,7 @@ def test_the_report_shows_mavens_market_and_data(maven, tmp_path):
     assert maven.command("report", "maven", "--at", "2018-01-01T00:00:00Z", "-o", str(page)) == 0
     text = page.read_text(encoding="utf-8")
     assert '<h2 id="market">' in text
-    assert "Product: GTK 500" in text
+    assert "2017-Q4" in text
+    assert "MG Special" in text
     assert '<h2 id="quality">' in text
     assert '<h2 id="customers">' not in text  # there are no orders

@@ -19,6 +19,8 @@ from tests.integration.many_runs import Installation
 from tests.integration.test_many_runs_crm import Crm, installed, organisation
 from tests.memory_crm import ORGS
 
+pytestmark = pytest.mark.slow
+
 HOLD = "[store]\nlegal_hold = true\n\n"
 
 

@@ -367,6 +367,7 @@ def test_content_numbers_are_those_of_the_rows_in_a_slice() -> None:
     assert content.keys(rows["id"].slice(2, 3)).tolist() == content.keys(rows["id"]).tolist()[2:5]
 
 
+@pytest.mark.slow
 def test_the_index_is_read_right_from_parts_of_any_size(leads: Leads) -> None:
     rows = pa.table({"id": pa.array([str(n) for n in range(400_000)])})
     for start in range(0, 400_000, 100_000):

@@ -115,6 +115,7 @@ def lake() -> Iterator[Lake]:
 CONNECTIONS = count()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(actions=ACTIONS)
 def test_the_lake_says_what_its_definition_says(lake: Lake, actions: list[tuple[Any, ...]]) -> None:

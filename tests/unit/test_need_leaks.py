@@ -65,6 +65,7 @@ def test_an_honest_input_is_not_blocked_however_strong_or_rarely_filled() -> Non
     assert _card(rare)["blocked"] == []
 
 
+@pytest.mark.slow
 def test_no_input_of_fifty_organisations_without_a_leak_is_blocked_more_than_once() -> None:
     blocked = [row for seed in range(50) for row in _card(leads(300, seed=seed))["blocked"]]
     assert len(blocked) <= 1

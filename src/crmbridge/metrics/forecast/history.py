@@ -24,7 +24,8 @@ _MONTHS_BEFORE_1970 = 1969 * 12
 class History:
     """One entry per deal of the main currency, and one per stay of these deals in a stage.
 
-    `created` and `closed` are NaN where unknown; `closed` is infinite where the deal is open. `until` is when
+    `created` and `closed` are NaN where unknown; `closed` is infinite where the deal is open. A deal that was
+    closed nobody knows when counts nowhere. `until` is when
     a stay ended: the next change, the deal's closing, or infinite. `amount` is NaN where there is none.
     """
 
@@ -85,7 +86,7 @@ class History:
         there = self.created < day
         if day >= self.now:
             there |= np.isnan(self.created)
-        return np.flatnonzero(there & ~(self.closed < day))
+        return np.flatnonzero(there & (self.closed >= day))
 
     def stand_on(self, day: float) -> tuple[Codes, Floats]:
         """The stage of every deal at the instant `day` (-1: none known), and since when it was there."""

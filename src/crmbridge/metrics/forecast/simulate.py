@@ -50,7 +50,7 @@ class OpenDeals:
     group: Codes
     by_month: Floats
     chance: Floats
-    ended: Mapping[int, int]
+    known: Mapping[int, int]
 
 
 def bounds(day: float, months: int) -> tuple[Codes, Floats]:
@@ -77,14 +77,14 @@ def standing(history: History, curves: Curves, day: float, months: int, horizon:
             places[id(curve)] = len(shapes)
             shapes.append(curve)
     place = np.array([places[id(curve)] for _, curve in chosen], np.int64)
-    table = np.array([by(curve.won, edges) for curve in shapes]).reshape(len(shapes), months + 1)
-    within = np.array([by(curve.won, np.array([float(horizon)]))[0] for curve in shapes])
+    table = np.array([by(curve.value, edges) for curve in shapes]).reshape(len(shapes), months + 1)
+    within = np.array([by(curve.value, np.array([float(horizon)]))[0] for curve in shapes])
     return OpenDeals(
         deal,
         group,
         table[place],
         within[place] if len(deal) else np.zeros(0),
-        {stage: found[0].ended for stage, found in curves.by_stage.items()},
+        {stage: found[0].known for stage, found in curves.by_stage.items()},
     )
 
 
@@ -94,7 +94,7 @@ def simulate(history: History, curves: Curves, there: OpenDeals, day: float, mon
     amounts = won_amounts(history, day)
     numbers, edges = bounds(day, months)
     factors = {
-        group: _factors(draw, float(there.chance[there.group == group].mean()), there.ended[group])
+        group: _factors(draw, float(there.chance[there.group == group].mean()), there.known[group])
         for group in np.unique(there.group).tolist()
     }
     own = history.amount[there.deal]
@@ -114,10 +114,10 @@ def won_amounts(history: History, day: float) -> Floats:
     return found if len(found) else np.zeros(1)
 
 
-def _factors(draw: np.random.Generator, chance: float, ended: int) -> Floats:
+def _factors(draw: np.random.Generator, chance: float, known: int) -> Floats:
     """How much better or worse than its curve a stage may turn out, per draw: Beta over its chance."""
     chance = min(max(chance, 1e-6), 1.0 - 1e-6)
-    drawn: Floats = draw.beta(chance * ended + 0.5, (1.0 - chance) * ended + 0.5, DRAWS)
+    drawn: Floats = draw.beta(chance * known + 0.5, (1.0 - chance) * known + 0.5, DRAWS)
     return drawn / chance
 
 
@@ -152,7 +152,7 @@ def _new_deals(
     months = len(edges) - 1
     pace = _paces(draw, history, day, months)
     chance = float(curve.won[-1])
-    factor = _factors(draw, chance, curve.ended) if chance > 0 else np.zeros(DRAWS)
+    factor = _factors(draw, chance, curve.known) if chance > 0 else np.zeros(DRAWS)
     # Deals made evenly over month j are won in month m by the double integral of the curve.
     ends, starts = edges[1:], edges[:-1]
     between = (
