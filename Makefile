@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check format bench constraints
+.PHONY: help demo test slow long check format bench constraints
 
 help: ## list these habits
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -11,7 +11,10 @@ test: ## the README's test command
 	pytest -q -n 2
 
 slow: ## the tests that take longer
-	pytest -q -m slow
+	pytest -q -m 'slow and not long'
+
+long: ## the tests that take many minutes: schedulers killed at random, a real Odoo, a power cut at every instant
+	pytest -q -m long
 
 check: ## ruff, mypy --strict, import-linter
 	ruff check .

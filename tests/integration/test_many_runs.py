@@ -94,7 +94,11 @@ class Walk:
     def __init__(self, folder: Path, seed: int, leads: int) -> None:
         self.random = random.Random(seed)
         self.clock = Clock(START)
-        self.job = Installation(write_organisation(folder, leads=leads, seed=seed), self.clock)
+        settings = write_organisation(folder, leads=leads, seed=seed)
+        # Nothing goes with the years, so that every run can be undone and every moment be looked at again.
+        text = settings.read_text(encoding="utf-8")
+        settings.write_text("[store]\nlegal_hold = true\n" + text, encoding="utf-8")
+        self.job = Installation(settings, self.clock)
         self.exports = {
             name: Export(path := self.job.exports / file, IDS[name], read_csv(path))
             for name, file in OBJECTS.items()

@@ -16,7 +16,7 @@ from crmbridge.plugins import Plugins
 from tests.integration.odoo11.server import Odoo, Unavailable, environment_of, running
 from tests.postgresql import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 CHROMIUM = "/usr/bin/chromium"
 SETTINGS = """
 [connections.{name}]

@@ -86,7 +86,7 @@ def slow_enough(settings: Path) -> timedelta:
     return timedelta(seconds=period)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_schedulers_that_are_killed_at_random_run_every_slot_once(settings: Path) -> None:
     draw = random.Random(20261124)
     period = slow_enough(settings)

@@ -95,7 +95,7 @@ def test_a_month_of_outages_is_told_outage_by_outage(
     unattended(folder, clock, monkeypatch, runs=30, seed=3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_years_of_outages_are_told_outage_by_outage(
     folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
