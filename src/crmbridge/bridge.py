@@ -532,7 +532,6 @@ class Bridge:
             spent_today=self._spent_today(name),
             vault=secrets.vault(),
             notes=LedgerNotes(self.ledger, name),
-            reads=connection.chosen.reads,
             calls=CallCounter(),
             log=self._log,
         )

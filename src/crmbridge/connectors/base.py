@@ -140,8 +140,6 @@ class Context:
     other integrations, `spent_today` the calls its runs of the last 24 hours made. `vault` is where a token
     lies that all workers and processes of the connection share, `notes` what must be found again after a
     crash. `install_for` is the CRM user for whom `install` works, where that is not the one who signs in.
-    `reads(object, field)` says whether the settings let a field be read: what is not read is never stored,
-    and a connector that can need not ask for it.
     """
 
     connection: str
@@ -156,7 +154,6 @@ class Context:
     vault: Vault = field(default_factory=MemoryVault)
     notes: Notes = field(default_factory=MemoryNotes)
     install_for: str | None = None
-    reads: Callable[[ObjectName, str], bool] = lambda object_name, field: True
     calls: CallCounter = field(default_factory=CallCounter)
     log: Callable[..., None] = lambda event, **values: None
 

@@ -2,8 +2,8 @@
 
 A field is named as the CRM names it (`SSN__c`) or as the common model does (`phone`), with `*` for any signs,
 and with the object before it (`contact.phone`) where only that object's is meant. What says which record it
-is, when it was made and changed, whose it is, and what became of it (`ALWAYS`) is read in any case: without
-it nothing can be computed.
+is, when it was made and changed, whose it is, and what became of it (`is_always_read`) is read in any case:
+without it nothing can be computed.
 """
 
 from __future__ import annotations
