@@ -13,7 +13,7 @@ test: ## the README's test command
 slow: ## the tests that take longer
 	pytest -q -m 'slow and not long'
 
-long: ## the tests that take many minutes: schedulers killed at random, a real Odoo, a power cut at every instant
+long: ## the tests that take many minutes: schedulers killed at random, years of outages, a real Odoo
 	pytest -q -m long
 
 check: ## ruff, mypy --strict, import-linter

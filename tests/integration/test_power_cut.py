@@ -61,7 +61,7 @@ def syncs(folder: Path, cut_at: int) -> tuple[Installation, Disk]:
     return job, disk
 
 
-@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [20, 1])
 def test_after_a_power_cut_at_any_instant_the_store_is_whole_and_the_run_is_finished(
     tmp_path: Path, every: int
 ) -> None:
